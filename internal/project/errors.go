@@ -1,0 +1,137 @@
+package project
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Code names a refusal for programs; a code keeps its meaning for ever.
+type Code string
+
+// The codes. What each says to a person stands in [Sentences].
+const (
+	CodeSessionMissing Code = "session_missing"
+	CodeSessionInvalid Code = "session_invalid"
+	CodeSessionExpired Code = "session_expired"
+	CodeSessionIdle    Code = "session_idle"
+
+	CodeBodyTooLarge          Code = "body_too_large"
+	CodeBodyEncoding          Code = "body_encoding_invalid"
+	CodeBodyInvalid           Code = "body_invalid"
+	CodeContentType           Code = "content_type_unsupported"
+	CodeProjectIDInvalid      Code = "project_id_invalid"
+	CodeIdempotencyKeyInvalid Code = "idempotency_key_invalid"
+
+	CodeProjectNotFound      Code = "project_not_found"
+	CodeRouteNotFound        Code = "route_not_found"
+	CodeIdempotencyKeyReused Code = "idempotency_key_reused"
+	CodeAttemptDiffers       Code = "attempt_differs"
+	CodeNotFailed            Code = "project_not_failed"
+	CodeNotPending           Code = "project_not_pending"
+	CodeUseRestart           Code = "project_failed_use_restart"
+
+	CodeSubscriptionMissing   Code = "subscription_missing"
+	CodeSubscriptionPastDue   Code = "subscription_past_due"
+	CodeSubscriptionCanceled  Code = "subscription_canceled"
+	CodeSubscriptionUnpaid    Code = "subscription_unpaid"
+	CodeSubscriptionSuspended Code = "subscription_suspended"
+	CodeSubscriptionUnknown   Code = "subscription_unknown"
+	CodeActivationMissing     Code = "activation_code_missing"
+	CodeActivationRevoked     Code = "activation_code_revoked"
+	CodeFieldMissing          Code = "field_missing"
+	CodeTrialSlotTaken        Code = "trial_slot_taken"
+
+	CodeLaunchRefused Code = "launch_refused"
+
+	CodeTokenInvalid     Code = "execution_token_invalid"
+	CodeAttemptClosed    Code = "attempt_closed"
+	CodeAlreadyClaimed   Code = "already_claimed"
+	CodeExecutionIDWrong Code = "execution_id_invalid"
+
+	CodeContended   Code = "contended"
+	CodeUnavailable Code = "unavailable"
+	CodeInternal    Code = "internal"
+)
+
+// Sentences has what each code says to a person. A {name} is filled from the
+// error's field of that name. docs/errors.md is checked against it.
+var Sentences = map[Code]string{
+	CodeSessionMissing: "Session token required: send it in the X-Session-Token header",
+	CodeSessionInvalid: "Unknown session token: please sign in",
+	CodeSessionExpired: "Session expired: please sign in again",
+	CodeSessionIdle:    "Session expired after 30 minutes without use: please sign in again",
+
+	CodeBodyTooLarge:          "The request body is larger than {limit_bytes} bytes",
+	CodeBodyEncoding:          "The request body is marked as base64 but is not valid base64",
+	CodeBodyInvalid:           "The request body is not what this call takes: {problem}",
+	CodeContentType:           "Send the request body as application/json, not as {content_type}",
+	CodeProjectIDInvalid:      "A project id is 1 to 100 characters of a-z, 0-9, - and _, and begins with a letter or a digit",
+	CodeIdempotencyKeyInvalid: "An Idempotency-Key is 1 to 255 printable ASCII characters",
+
+	CodeProjectNotFound:      "Project not found",
+	CodeRouteNotFound:        "There is nothing at this path for this method",
+	CodeIdempotencyKeyReused: "This Idempotency-Key was used for {operation}; use a new key for another operation",
+	CodeAttemptDiffers:       "The project is at attempt {attempt} with status {status}, not at the attempt that you expected",
+	CodeNotFailed:            "Only failed projects can be restarted. Current status: {status}",
+	CodeNotPending:           "Only pending projects can be run. Current status: {status}",
+	CodeUseRestart:           "Only pending projects can be run. Current status: failed. Use restart to run it again",
+
+	CodeSubscriptionMissing:   "Your account has no subscription: projects can't be run without one",
+	CodeSubscriptionPastDue:   "Your subscription is past due: settle the open invoice to run projects",
+	CodeSubscriptionCanceled:  "Your subscription was canceled: renew it to run projects",
+	CodeSubscriptionUnpaid:    "Your subscription is unpaid: pay it to run projects",
+	CodeSubscriptionSuspended: "Your account is suspended: contact support to run projects",
+	CodeSubscriptionUnknown:   "Your subscription does not allow running projects. Current state: {subscription_state}",
+	CodeActivationMissing:     "The project has no activation code: assign one to run it",
+	CodeActivationRevoked:     "The project's activation code was revoked: assign another to run it",
+	CodeFieldMissing:          "The project has no {field}: fill it in to run the project",
+	CodeTrialSlotTaken:        "A trial runs one project at a time, and {running_project_id} is running",
+
+	CodeLaunchRefused: "The project could not be launched: {reason}",
+
+	CodeTokenInvalid:     "The execution token is missing or not valid for this execution",
+	CodeAttemptClosed:    "This execution is not running any more: stop its work",
+	CodeAlreadyClaimed:   "Another runner has claimed this execution",
+	CodeExecutionIDWrong: "An execution id is a positive whole number",
+
+	CodeContended:   "Too many requests for this project at once: try again in a moment",
+	CodeUnavailable: "The service is busy: try again in a moment",
+	CodeInternal:    "Something went wrong on our side. The request id {request_id} helps us find it",
+}
+
+// Fields are what an error carries beside its sentence. They fill the
+// sentence's {names} and stand in the HTTP answer.
+type Fields map[string]any
+
+// Error is a refusal that its receiver can act on. Whatever else goes wrong is
+// an ordinary error: it is logged, and shown to nobody.
+type Error struct {
+	Code   Code
+	Fields Fields
+}
+
+// Refuse makes the error of a code. Fields may be nil.
+func Refuse(code Code, fields Fields) *Error {
+	return &Error{Code: code, Fields: fields}
+}
+
+// Error returns the code's sentence with its fields filled in.
+func (e *Error) Error() string {
+	sentence := Sentences[e.Code]
+	for _, name := range slices.Sorted(maps.Keys(e.Fields)) {
+		sentence = strings.ReplaceAll(sentence, "{"+name+"}", fmt.Sprint(e.Fields[name]))
+	}
+	return sentence
+}
+
+// CodeOf returns the code of the [Error] in err's chain, or "" if there is none.
+func CodeOf(err error) Code {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
