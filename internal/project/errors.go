@@ -111,6 +111,7 @@ type Fields map[string]any
 type Error struct {
 	Code   Code
 	Fields Fields
+	Err    error // the cause, for the log alone; may be nil
 }
 
 // Refuse makes the error of a code. Fields may be nil.
@@ -126,6 +127,9 @@ func (e *Error) Error() string {
 	}
 	return sentence
 }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
 
 // CodeOf returns the code of the [Error] in err's chain, or "" if there is none.
 func CodeOf(err error) Code {

@@ -1,0 +1,74 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"time"
+
+	"rekindle/internal/project"
+)
+
+// pageSize is how many index entries one query reads.
+const pageSize = 250
+
+// RunningSince queries one shard (0 to [project.Shards]-1) of the index of
+// running projects and yields, page by page, those that started before the
+// given time, oldest first. A page may be empty, and is not the last one for
+// that. The index is eventually consistent: it nominates, and the base item
+// decides. After an error nothing more is yielded.
+func (s *Store) RunningSince(ctx context.Context, shard int, before time.Time) iter.Seq2[[]project.Candidate, error] {
+	return func(yield func([]project.Candidate, error) bool) {
+		expr, err := expression.NewBuilder().WithKeyCondition(
+			expression.Key(attrShard).Equal(expression.Value(shardName(shard))).
+				And(expression.Key(string(project.FieldStartedAt)).LessThan(expression.Value(stamp(before)))),
+		).Build()
+		if err != nil {
+			yield(nil, fmt.Errorf("building the index query: %w", err))
+			return
+		}
+		var from attributes
+		for {
+			index, limit := indexByStarted, int32(pageSize)
+			out, err := s.db.Query(ctx, &dynamodb.QueryInput{
+				TableName: &s.tables.Projects, IndexName: &index, Limit: &limit, ExclusiveStartKey: from,
+				KeyConditionExpression:   expr.KeyCondition(),
+				ExpressionAttributeNames: expr.Names(), ExpressionAttributeValues: expr.Values(),
+			})
+			if err != nil {
+				yield(nil, fault("querying the index of running projects", err))
+				return
+			}
+			page, err := readCandidates(out.Items)
+			if !yield(page, err) || err != nil || len(out.LastEvaluatedKey) == 0 {
+				return
+			}
+			from = out.LastEvaluatedKey
+		}
+	}
+}
+
+func readCandidates(items []attributes) ([]project.Candidate, error) {
+	page := make([]project.Candidate, 0, len(items))
+	for _, av := range items {
+		var it projectItem
+		if err := attributevalue.UnmarshalMap(av, &it); err != nil {
+			return page, fmt.Errorf("reading an index entry: %w", err)
+		}
+		var s stamps
+		page = append(page, project.Candidate{
+			Key:         project.Key{TenantID: it.TenantID, ProjectID: it.ProjectID},
+			ExecutionID: it.ExecutionID,
+			StartedAt:   s.read("execution_started_at", it.StartedAt),
+		})
+		if s.err != nil {
+			return page, fmt.Errorf("reading an index entry: %w", s.err)
+		}
+	}
+	return page, nil
+}

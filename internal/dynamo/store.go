@@ -1,0 +1,272 @@
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"rekindle/internal/project"
+)
+
+// Tables are the tables' names. A function that does not use a table may leave
+// its name empty.
+type Tables struct {
+	Projects string
+	Tenants  string
+	Sessions string
+}
+
+// Store keeps projects, tenants and sessions. It is safe for concurrent use.
+type Store struct {
+	db     *dynamodb.Client
+	tables Tables
+}
+
+// New makes a store over a client.
+func New(db *dynamodb.Client, tables Tables) *Store {
+	return &Store{db: db, tables: tables}
+}
+
+type attributes = map[string]types.AttributeValue
+
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func projectKey(k project.Key) attributes {
+	return attributes{attrTenantID: text(k.TenantID), attrProjectID: text(k.ProjectID)}
+}
+
+func tenantKey(tenantID string) attributes {
+	return attributes{attrTenantID: text(tenantID), attrRecord: text(recordTenant)}
+}
+
+func sessionKey(tokenHash string) attributes { return attributes{attrTokenHash: text(tokenHash)} }
+
+// fault wraps what the database answered with what was being done. What goes
+// away by itself gets [project.CodeUnavailable].
+func fault(doing string, err error) error {
+	err = fmt.Errorf("%s: %w", doing, err)
+	if isTransient(err) {
+		return &project.Error{Code: project.CodeUnavailable, Err: err}
+	}
+	return err
+}
+
+// Load reads the session of a hashed token and, with the same request, the
+// project and its tenant; any of them is nil where there is none. The reads are
+// strongly consistent. An empty ProjectID reads no project.
+func (s *Store) Load(ctx context.Context, tokenHash string, key project.Key) (*project.Session, *project.Project, *project.Tenant, error) {
+	wanted := map[string]types.KeysAndAttributes{
+		s.tables.Sessions: {Keys: []attributes{sessionKey(tokenHash)}, ConsistentRead: aws.Bool(true)},
+		s.tables.Tenants:  {Keys: []attributes{tenantKey(key.TenantID)}, ConsistentRead: aws.Bool(true)},
+	}
+	if key.ProjectID != "" {
+		wanted[s.tables.Projects] = types.KeysAndAttributes{Keys: []attributes{projectKey(key)}, ConsistentRead: aws.Bool(true)}
+	}
+	found, err := s.batchGet(ctx, wanted)
+	if err != nil {
+		return nil, nil, nil, fault("reading session, project and tenant", err)
+	}
+	var (
+		session *project.Session
+		p       *project.Project
+		tenant  *project.Tenant
+	)
+	if items := found[s.tables.Sessions]; len(items) == 1 {
+		if session, err = readSession(items[0]); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	if items := found[s.tables.Projects]; len(items) == 1 {
+		if p, err = readProject(items[0]); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	if items := found[s.tables.Tenants]; len(items) == 1 {
+		if tenant, err = readTenant(items[0]); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	return session, p, tenant, nil
+}
+
+// errUnprocessed is a batch of which DynamoDB left a part unread, again and
+// again. An item that was left unread must never look like one that is not
+// there.
+var errUnprocessed = errors.New("keys were left unprocessed after every retry")
+
+// batchGet reads until no key is left unprocessed.
+func (s *Store) batchGet(ctx context.Context, wanted map[string]types.KeysAndAttributes) (map[string][]attributes, error) {
+	found := make(map[string][]attributes, len(wanted))
+	for try := range maxAttempts {
+		if try > 0 {
+			if err := pause(ctx, backoff(try)); err != nil {
+				return nil, err
+			}
+		}
+		out, err := s.db.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: wanted})
+		if err != nil {
+			return nil, err
+		}
+		for table, items := range out.Responses {
+			found[table] = append(found[table], items...)
+		}
+		if len(out.UnprocessedKeys) == 0 {
+			return found, nil
+		}
+		wanted = maps.Clone(out.UnprocessedKeys)
+	}
+	return nil, &project.Error{Code: project.CodeUnavailable, Err: errUnprocessed}
+}
+
+// backoff is 25 ms, doubled a try, with full jitter.
+func backoff(try int) time.Duration {
+	return rand.N(25 * time.Millisecond << min(try, 6))
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Get reads a project, strongly consistent. It refuses with
+// [project.CodeProjectNotFound] if there is none.
+func (s *Store) Get(ctx context.Context, key project.Key) (*project.Project, error) {
+	out, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &s.tables.Projects, Key: projectKey(key), ConsistentRead: aws.Bool(true),
+	})
+	if err != nil {
+		return nil, fault("reading a project", err)
+	}
+	if len(out.Item) == 0 {
+		return nil, project.Refuse(project.CodeProjectNotFound, nil)
+	}
+	return readProject(out.Item)
+}
+
+// TouchSession records that a session was used at now. A session that has gone
+// since stays gone.
+func (s *Store) TouchSession(ctx context.Context, tokenHash string, now time.Time) error {
+	expr, err := expression.NewBuilder().
+		WithUpdate(expression.Set(expression.Name(attrLastSeen), expression.Value(stamp(now)))).
+		WithCondition(expression.AttributeExists(expression.Name(attrTokenHash))).
+		Build()
+	if err != nil {
+		return fmt.Errorf("building the touch of a session: %w", err)
+	}
+	_, err = s.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Sessions, Key: sessionKey(tokenHash),
+		UpdateExpression: expr.Update(), ConditionExpression: expr.Condition(),
+		ExpressionAttributeNames: expr.Names(), ExpressionAttributeValues: expr.Values(),
+	})
+	if _, refused := failedCondition(err); err != nil && !refused {
+		return fault("touching a session", err)
+	}
+	return nil
+}
+
+// failedCondition says whether err is a condition that did not hold, and the
+// item as it was then, where the database sends it.
+func failedCondition(err error) (attributes, bool) {
+	var failed *types.ConditionalCheckFailedException
+	if errors.As(err, &failed) {
+		return failed.Item, true
+	}
+	return nil, false
+}
+
+// update writes a project conditionally and returns it as written. When the
+// condition does not hold it returns refused, and the project as it is then;
+// nil if it is gone.
+func (s *Store) update(ctx context.Context, doing string, key project.Key, u expression.UpdateBuilder, when expression.ConditionBuilder) (p *project.Project, refused bool, err error) {
+	expr, err := expression.NewBuilder().WithUpdate(u).WithCondition(when).Build()
+	if err != nil {
+		return nil, false, fmt.Errorf("%s: building the expression: %w", doing, err)
+	}
+	out, err := s.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Projects, Key: projectKey(key),
+		UpdateExpression: expr.Update(), ConditionExpression: expr.Condition(),
+		ExpressionAttributeNames: expr.Names(), ExpressionAttributeValues: expr.Values(),
+		ReturnValues:                        types.ReturnValueAllNew,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	if err == nil {
+		p, err = readProject(out.Attributes)
+		return p, false, err
+	}
+	image, failed := failedCondition(err)
+	if !failed {
+		return nil, false, fault(doing, err)
+	}
+	if len(image) > 0 {
+		p, err = readProject(image)
+		return p, true, err
+	}
+	p, err = s.Get(ctx, key)
+	if project.CodeOf(err) == project.CodeProjectNotFound {
+		return nil, true, nil
+	}
+	return p, true, err
+}
+
+// put writes an item that is not there yet, and says whether it did.
+func (s *Store) put(ctx context.Context, table string, item any, absent expression.ConditionBuilder) (bool, error) {
+	av, err := attributevalue.MarshalMap(item)
+	if err != nil {
+		return false, fmt.Errorf("writing an item of %s: %w", table, err)
+	}
+	expr, err := expression.NewBuilder().WithCondition(absent).Build()
+	if err != nil {
+		return false, fmt.Errorf("building the condition of a put: %w", err)
+	}
+	_, err = s.db.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &table, Item: av, ConditionExpression: expr.Condition(),
+		ExpressionAttributeNames: expr.Names(), ExpressionAttributeValues: expr.Values(),
+	})
+	if _, refused := failedCondition(err); refused {
+		return false, nil
+	}
+	if err != nil {
+		return false, fault("writing an item of "+table, err)
+	}
+	return true, nil
+}
+
+// PutProject inserts a project that is not there yet, and says whether it did.
+func (s *Store) PutProject(ctx context.Context, p *project.Project) (bool, error) {
+	return s.put(ctx, s.tables.Projects, itemOf(p), expression.AttributeNotExists(expression.Name(attrTenantID)))
+}
+
+// PutTenant inserts a tenant that is not there yet, and says whether it did.
+func (s *Store) PutTenant(ctx context.Context, t *project.Tenant) (bool, error) {
+	return s.put(ctx, s.tables.Tenants, tenantItem{
+		TenantID: t.ID, Record: recordTenant, Name: t.Name, Slug: t.Slug, Email: t.Email, Subscription: t.Subscription,
+	}, expression.AttributeNotExists(expression.Name(attrTenantID)))
+}
+
+// PutSession inserts a session that is not there yet, or that had ended by now,
+// and says whether it did.
+func (s *Store) PutSession(ctx context.Context, sess *project.Session, now time.Time) (bool, error) {
+	return s.put(ctx, s.tables.Sessions, sessionItem{
+		TokenHash: sess.TokenHash, TenantID: sess.TenantID,
+		ExpiresAt: stamp(sess.ExpiresAt), LastSeen: stamp(sess.LastSeen), TTL: sess.ExpiresAt.Unix(),
+	}, expression.Or(
+		expression.AttributeNotExists(expression.Name(attrTokenHash)),
+		expression.Name("expires_at").LessThanEqual(expression.Value(stamp(now))),
+		expression.Name(attrLastSeen).LessThanEqual(expression.Value(stamp(now.Add(-project.SessionIdle)))),
+	))
+}
