@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"rekindle/internal/awsenv"
 	"rekindle/internal/project"
 )
 
@@ -54,7 +55,7 @@ func sessionKey(tokenHash string) attributes { return attributes{attrTokenHash: 
 // away by itself gets [project.CodeUnavailable].
 func fault(doing string, err error) error {
 	err = fmt.Errorf("%s: %w", doing, err)
-	if isTransient(err) {
+	if awsenv.IsTransient(err) {
 		return &project.Error{Code: project.CodeUnavailable, Err: err}
 	}
 	return err
@@ -106,7 +107,7 @@ var errUnprocessed = errors.New("keys were left unprocessed after every retry")
 // batchGet reads until no key is left unprocessed.
 func (s *Store) batchGet(ctx context.Context, wanted map[string]types.KeysAndAttributes) (map[string][]attributes, error) {
 	found := make(map[string][]attributes, len(wanted))
-	for try := range maxAttempts {
+	for try := range awsenv.MaxAttempts {
 		if try > 0 {
 			if err := pause(ctx, backoff(try)); err != nil {
 				return nil, err

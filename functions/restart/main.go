@@ -1,0 +1,19 @@
+// Command restart is the Lambda function behind POST /api/tenant/projects/{project_id}/restart.
+package main
+
+import (
+	"log/slog"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"rekindle/internal/api"
+	"rekindle/internal/settings"
+)
+
+func main() {
+	r := settings.From(nil)
+	store, launcher, output := r.Store(true), r.Batch(), r.OutputBase()
+	r.Start(func(log *slog.Logger) lambda.Handler {
+		return api.NewRestart(store, launcher, output, api.Options{Log: log})
+	})
+}

@@ -1,0 +1,20 @@
+// Command worker is the Lambda function behind the runner's calls: claim, heartbeat and result.
+package main
+
+import (
+	"log/slog"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"rekindle/internal/api"
+	"rekindle/internal/settings"
+)
+
+func main() {
+	r := settings.From(nil)
+	store := r.Store(false)
+	cfg := api.WorkerConfig{Keys: r.Keys(), Timeout: r.Timeout(), Heartbeat: r.Heartbeat()}
+	r.Start(func(log *slog.Logger) lambda.Handler {
+		return api.NewWorker(store, cfg, api.Options{Log: log})
+	})
+}

@@ -1,0 +1,203 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"rekindle/internal/project"
+)
+
+// budget is how long a handler may take: more than the database client's
+// worst case, less than the function's own 20 seconds.
+const budget = 15 * time.Second
+
+// statusOf is the one map from codes to HTTP statuses.
+var statusOf = map[project.Code]int{
+	project.CodeSessionMissing: http.StatusUnauthorized,
+	project.CodeSessionInvalid: http.StatusUnauthorized,
+	project.CodeSessionExpired: http.StatusUnauthorized,
+	project.CodeSessionIdle:    http.StatusUnauthorized,
+
+	project.CodeBodyTooLarge:          http.StatusRequestEntityTooLarge,
+	project.CodeBodyEncoding:          http.StatusBadRequest,
+	project.CodeBodyInvalid:           http.StatusBadRequest,
+	project.CodeContentType:           http.StatusUnsupportedMediaType,
+	project.CodeProjectIDInvalid:      http.StatusBadRequest,
+	project.CodeIdempotencyKeyInvalid: http.StatusBadRequest,
+
+	project.CodeProjectNotFound:      http.StatusNotFound,
+	project.CodeRouteNotFound:        http.StatusNotFound,
+	project.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
+	project.CodeAttemptDiffers:       http.StatusConflict,
+	project.CodeNotFailed:            http.StatusBadRequest,
+	project.CodeNotPending:           http.StatusBadRequest,
+	project.CodeUseRestart:           http.StatusBadRequest,
+
+	project.CodeSubscriptionMissing:   http.StatusBadRequest,
+	project.CodeSubscriptionPastDue:   http.StatusBadRequest,
+	project.CodeSubscriptionCanceled:  http.StatusBadRequest,
+	project.CodeSubscriptionUnpaid:    http.StatusBadRequest,
+	project.CodeSubscriptionSuspended: http.StatusBadRequest,
+	project.CodeSubscriptionUnknown:   http.StatusBadRequest,
+	project.CodeActivationMissing:     http.StatusBadRequest,
+	project.CodeActivationRevoked:     http.StatusBadRequest,
+	project.CodeFieldMissing:          http.StatusBadRequest,
+	project.CodeTrialSlotTaken:        http.StatusBadRequest,
+
+	project.CodeLaunchRefused: http.StatusBadGateway,
+
+	project.CodeTokenInvalid:     http.StatusUnauthorized,
+	project.CodeAttemptClosed:    http.StatusConflict,
+	project.CodeAlreadyClaimed:   http.StatusConflict,
+	project.CodeExecutionIDWrong: http.StatusBadRequest,
+
+	project.CodeContended:   http.StatusServiceUnavailable,
+	project.CodeUnavailable: http.StatusServiceUnavailable,
+	project.CodeInternal:    http.StatusInternalServerError,
+}
+
+// StatusOf returns the HTTP status of a code, 500 for one that is not known.
+func StatusOf(code project.Code) int {
+	if status, ok := statusOf[code]; ok {
+		return status
+	}
+	return http.StatusInternalServerError
+}
+
+// Options are what every handler takes.
+type Options struct {
+	Log *slog.Logger     // nil: slog.Default()
+	Now func() time.Time // nil: the system's clock
+}
+
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// route answers one of a function's routes with a value to encode as JSON.
+type route func(context.Context, *request) (any, error)
+
+// Handler answers the events of one Lambda function. It is a lambda.Handler.
+type Handler struct {
+	routes map[string]route // by API Gateway's route key
+	log    *slog.Logger
+}
+
+func newHandler(o Options, routes map[string]route) *Handler {
+	routes["$default"] = func(context.Context, *request) (any, error) {
+		return nil, project.Refuse(project.CodeRouteNotFound, nil)
+	}
+	return &Handler{routes: routes, log: o.Log}
+}
+
+// Invoke takes an API Gateway HTTP API event and returns the answer to it. Its
+// error is for a payload that is no such event.
+func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	var event events.APIGatewayV2HTTPRequest
+	if err := json.Unmarshal(payload, &event); err != nil {
+		return nil, fmt.Errorf("the payload is not an API Gateway HTTP API event: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
+	req := &request{event: &event}
+	began := time.Now()
+	value, err := h.answer(ctx, req)
+	status, headers, body := http.StatusOK, jsonHeaders, value
+	if err != nil {
+		status, headers, body = h.refusal(ctx, req, err)
+	}
+	encoded, marshalErr := json.Marshal(body)
+	if marshalErr != nil {
+		return nil, fmt.Errorf("encoding an answer: %w", marshalErr)
+	}
+	h.logRequest(ctx, req, status, err, time.Since(began))
+	return json.Marshal(events.APIGatewayV2HTTPResponse{StatusCode: status, Headers: headers, Body: string(encoded)})
+}
+
+var (
+	jsonHeaders  = map[string]string{"content-type": "application/json", "cache-control": "no-store"}
+	retryHeaders = map[string]string{"content-type": "application/json", "cache-control": "no-store", "retry-after": "1"}
+)
+
+// errPanic is a fault in our own code.
+var errPanic = errors.New("panic")
+
+func (h *Handler) answer(ctx context.Context, req *request) (value any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.log.ErrorContext(ctx, "panic", "request_id", req.id(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = errPanic
+		}
+	}()
+	answer, ok := h.routes[req.event.RouteKey]
+	if !ok {
+		answer = h.routes["$default"]
+	}
+	return answer(ctx, req)
+}
+
+func (h *Handler) refusal(ctx context.Context, req *request, err error) (int, map[string]string, any) {
+	var refused *project.Error
+	if !errors.As(err, &refused) {
+		refused = project.Refuse(project.CodeInternal, project.Fields{"request_id": req.id()})
+		if errors.Is(err, context.DeadlineExceeded) {
+			refused = project.Refuse(project.CodeUnavailable, nil)
+		}
+	}
+	body := make(map[string]any, len(refused.Fields)+2)
+	maps.Copy(body, refused.Fields)
+	body["detail"], body["code"] = refused.Error(), refused.Code
+	status := StatusOf(refused.Code)
+	if status == http.StatusServiceUnavailable {
+		return status, retryHeaders, body
+	}
+	return status, jsonHeaders, body
+}
+
+func (h *Handler) logRequest(ctx context.Context, req *request, status int, err error, took time.Duration) {
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("request_id", req.id()),
+		slog.String("route", req.event.RouteKey),
+		slog.Int("status", status),
+		slog.Duration("took", took),
+	}
+	for _, f := range []struct{ name, value string }{{"tenant_id", req.tenantID}, {"project_id", req.projectID}} {
+		if f.value != "" {
+			attrs = append(attrs, slog.String(f.name, f.value))
+		}
+	}
+	if req.executionID != 0 {
+		attrs = append(attrs, slog.Int64("execution_id", req.executionID))
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("code", string(project.CodeOf(err))))
+		cause := err
+		var refused *project.Error
+		if errors.As(err, &refused) {
+			cause = refused.Err
+		}
+		if cause != nil {
+			attrs = append(attrs, slog.String("error", cause.Error()))
+		}
+		if status >= http.StatusInternalServerError {
+			level = slog.LevelError
+		}
+	}
+	h.log.LogAttrs(ctx, level, "request", attrs...)
+}

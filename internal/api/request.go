@@ -1,0 +1,152 @@
+package api
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"rekindle/internal/project"
+)
+
+// maxBody is how many bytes the body of a run, restart or worker call may have.
+const maxBody = 64 << 10
+
+// request is one call, with what its log line says of it.
+type request struct {
+	event       *events.APIGatewayV2HTTPRequest
+	tenantID    string
+	projectID   string
+	executionID int64
+}
+
+func (r *request) id() string { return r.event.RequestContext.RequestID }
+
+// header returns a header's value whatever the casing of its name. API Gateway
+// lower-cases names; other callers of a function may not.
+func (r *request) header(name string) string {
+	if v, ok := r.event.Headers[name]; ok {
+		return v
+	}
+	for k, v := range r.event.Headers {
+		if strings.EqualFold(k, name) {
+			return v
+		}
+	}
+	return ""
+}
+
+// sameHeader returns a header that may have come several times, which API
+// Gateway joins by commas, as long as every value is the same.
+func (r *request) sameHeader(name string) (value string, same bool) {
+	all := r.header(name)
+	if !strings.Contains(all, ",") {
+		return strings.TrimSpace(all), true
+	}
+	for i, v := range strings.Split(all, ",") {
+		v = strings.TrimSpace(v)
+		if i > 0 && v != value {
+			return "", false
+		}
+		value = v
+	}
+	return value, true
+}
+
+// decode reads the body into v, strictly: unknown members, a second value and
+// other types than v's are refused, so that a misspelt expected_attempt is not
+// passed over. An absent body leaves v as it is, if it may be absent.
+func (r *request) decode(v any, mayBeAbsent bool) error {
+	raw := []byte(r.event.Body)
+	if r.event.IsBase64Encoded {
+		if len(raw) > base64.StdEncoding.EncodedLen(maxBody) {
+			return project.Refuse(project.CodeBodyTooLarge, project.Fields{"limit_bytes": maxBody})
+		}
+		var err error
+		if raw, err = base64.StdEncoding.DecodeString(r.event.Body); err != nil {
+			return project.Refuse(project.CodeBodyEncoding, nil)
+		}
+	}
+	if len(raw) > maxBody {
+		return project.Refuse(project.CodeBodyTooLarge, project.Fields{"limit_bytes": maxBody})
+	}
+	if len(bytes.TrimSpace(raw)) == 0 {
+		if mayBeAbsent {
+			return nil
+		}
+		return invalidBody("it is empty")
+	}
+	if ct := r.header("content-type"); ct != "" {
+		if media, _, err := mime.ParseMediaType(ct); err != nil || media != "application/json" {
+			return project.Refuse(project.CodeContentType, project.Fields{"content_type": printable(ct)})
+		}
+	}
+	if !utf8.Valid(raw) {
+		return invalidBody("it is not UTF-8")
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return invalidBody(jsonProblem(err))
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return invalidBody("something follows its JSON value")
+	}
+	return nil
+}
+
+func invalidBody(problem string) error {
+	return project.Refuse(project.CodeBodyInvalid, project.Fields{"problem": problem})
+}
+
+// jsonProblem says what is wrong with a body in words for its sender.
+func jsonProblem(err error) string {
+	var (
+		syntax *json.SyntaxError
+		kind   *json.UnmarshalTypeError
+	)
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("it is not JSON, at byte %d", syntax.Offset)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return "its JSON ends too early"
+	case errors.As(err, &kind):
+		if kind.Field == "" {
+			return fmt.Sprintf("a JSON object is wanted, not %s", kind.Value)
+		}
+		return fmt.Sprintf("%s can't be %s", kind.Field, kind.Value)
+	}
+	// The one error that encoding/json gives no type: an unknown member.
+	return strings.TrimPrefix(err.Error(), "json: ")
+}
+
+// printable makes a header's value fit to be quoted in an answer.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
+	return s[:min(len(s), 100)]
+}
+
+// isPrintable says whether s has 1 to limit printable ASCII characters.
+func isPrintable(s string, limit int) bool {
+	if s == "" || len(s) > limit {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}

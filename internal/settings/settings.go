@@ -1,0 +1,146 @@
+// Package settings reads what a function is told by its environment. Every
+// problem is collected, so that an operator sees all of them at once.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"rekindle/internal/dynamo"
+	"rekindle/internal/launch"
+	"rekindle/internal/project"
+	"rekindle/internal/token"
+)
+
+// Lookup returns the value of an environment variable, and whether it is set.
+type Lookup func(name string) (value string, set bool)
+
+// Reader reads settings and keeps the problems that it meets.
+type Reader struct {
+	lookup   Lookup
+	problems []error
+}
+
+// From makes a reader. A nil lookup is the process's environment.
+func From(lookup Lookup) *Reader {
+	if lookup == nil {
+		lookup = os.LookupEnv
+	}
+	return &Reader{lookup: lookup}
+}
+
+// Err returns what was wrong with the settings read so far, or nil.
+func (r *Reader) Err() error { return errors.Join(r.problems...) }
+
+func (r *Reader) fail(format string, args ...any) {
+	r.problems = append(r.problems, fmt.Errorf(format, args...))
+}
+
+// Text returns a setting that must not be empty.
+func (r *Reader) Text(name string) string {
+	v, _ := r.lookup(name)
+	if v == "" {
+		r.fail("%s is not set", name)
+	}
+	return v
+}
+
+// Store makes the store over the tables named by PROJECTS_TABLE and, if
+// withSessions, TENANTS_TABLE and SESSIONS_TABLE.
+func (r *Reader) Store(withSessions bool) *dynamo.Store {
+	tables := dynamo.Tables{Projects: r.Text("PROJECTS_TABLE")}
+	if withSessions {
+		tables.Tenants, tables.Sessions = r.Text("TENANTS_TABLE"), r.Text("SESSIONS_TABLE")
+	}
+	client, err := dynamo.ClientFromEnv(r.lookup)
+	if err != nil {
+		r.problems = append(r.problems, err)
+		return nil
+	}
+	return dynamo.New(client, tables)
+}
+
+// Timeout returns PROJECT_EXECUTION_TIMEOUT_HOURS, 24 hours if unset.
+func (r *Reader) Timeout() time.Duration {
+	v, set := r.lookup(project.TimeoutSetting)
+	if !set {
+		return project.DefaultTimeout
+	}
+	d, err := project.ParseTimeout(v)
+	if err != nil {
+		r.problems = append(r.problems, err)
+	}
+	return d
+}
+
+// HeartbeatTimeout returns PROJECT_HEARTBEAT_TIMEOUT_MINUTES, 0 for never.
+func (r *Reader) HeartbeatTimeout() time.Duration {
+	v, _ := r.lookup(project.HeartbeatSetting)
+	d, err := project.ParseHeartbeatTimeout(v)
+	if err != nil {
+		r.problems = append(r.problems, err)
+	}
+	return d
+}
+
+// Heartbeat returns PROJECT_HEARTBEAT_SECONDS, 30 if unset: a whole number
+// from 1 to 300.
+func (r *Reader) Heartbeat() time.Duration {
+	const name = "PROJECT_HEARTBEAT_SECONDS"
+	v, set := r.lookup(name)
+	if !set {
+		return 30 * time.Second
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > 300 {
+		r.fail("%s must be a whole number of seconds from 1 to 300; it is %q", name, v)
+	}
+	return time.Duration(n) * time.Second
+}
+
+// Keys makes the keyring over EXECUTION_TOKEN_SECRET. The secret is in no error.
+func (r *Reader) Keys() *token.Keyring {
+	const name = "EXECUTION_TOKEN_SECRET"
+	k, err := token.NewKeyring(r.Text(name))
+	if err != nil {
+		r.fail("%s: %w", name, err)
+	}
+	return k
+}
+
+// Batch makes the launcher over JOB_QUEUE and JOB_DEFINITION, whose jobs run
+// PROJECT_COMMAND.
+func (r *Reader) Batch() *launch.Batch {
+	return r.batch(launch.BatchConfig{
+		Queue: r.Text("JOB_QUEUE"), Definition: r.Text("JOB_DEFINITION"),
+		Command: r.Text("PROJECT_COMMAND"), Timeout: r.Timeout(), Keys: r.Keys(),
+	})
+}
+
+// BatchStopper makes a launcher that only looks up and stops jobs, in
+// JOB_QUEUE.
+func (r *Reader) BatchStopper() *launch.Batch {
+	return r.batch(launch.BatchConfig{Queue: r.Text("JOB_QUEUE")})
+}
+
+func (r *Reader) batch(cfg launch.BatchConfig) *launch.Batch {
+	b, err := launch.NewBatch(r.lookup, cfg)
+	if err != nil {
+		r.problems = append(r.problems, err)
+	}
+	return b
+}
+
+// OutputBase returns OUTPUT_BASE: s3://bucket or an absolute path.
+func (r *Reader) OutputBase() string {
+	const name = "OUTPUT_BASE"
+	v := r.Text(name)
+	if v != "" && !strings.HasPrefix(v, "s3://") && !strings.HasPrefix(v, "/") {
+		r.fail("%s must be s3://bucket or an absolute path; it is %q", name, v)
+	}
+	return v
+}
