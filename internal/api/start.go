@@ -133,8 +133,7 @@ func (s *starter) handle(ctx context.Context, req *request, c *caller, in startI
 			}
 		}
 		if a, ok := c.project.AttemptOf(in.keyHash); ok {
-			// A twin that came second in this very race must not launch too.
-			return s.replay(ctx, req, c.project, a, race == 0)
+			return s.replay(ctx, req, c.project, a)
 		}
 		if err := project.CheckAttempt(c.project, in.ExpectedAttempt); err != nil {
 			return nil, err
@@ -189,16 +188,17 @@ func (s *starter) write(ctx context.Context, c *caller, token, keyHash string) (
 }
 
 // replay answers a request whose Idempotency-Key has started an attempt: with
-// that attempt's first answer, whatever has become of it since. While nothing
-// has claimed it and the engine knows no job of it, the launch may have been
+// that attempt's first answer, whatever has become of it since. If nothing has
+// claimed it, the request that started it can't be about to launch it any more
+// (its budget is over), and the engine knows no job of it, then the launch was
 // lost, and is made again.
-func (s *starter) replay(ctx context.Context, req *request, p *project.Project, a project.Attempt, relaunch bool) (any, error) {
+func (s *starter) replay(ctx context.Context, req *request, p *project.Project, a project.Attempt) (any, error) {
 	req.executionID = a.ExecutionID
 	if a.Operation != s.event {
 		return nil, project.Refuse(project.CodeIdempotencyKeyReused, project.Fields{"operation": a.Operation})
 	}
 	answer := started(a.Operation, a.ExecutionID, a.Output)
-	if !relaunch || p.Status != project.Running || p.ExecutionID != a.ExecutionID || !p.ClaimedAt.IsZero() {
+	if p.Status != project.Running || p.ExecutionID != a.ExecutionID || !p.ClaimedAt.IsZero() || s.now().Sub(a.StartedAt) < budget {
 		return answer, nil
 	}
 	jobs, err := s.launcher.Lookup(ctx, p.Ref())
