@@ -1,0 +1,215 @@
+package sweep_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+
+	"rekindle/internal/dynamo/dynamotest"
+	"rekindle/internal/project"
+	"rekindle/internal/sweep"
+)
+
+// The sweep over the real store, on a real database.
+
+var storeNow = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+type nothingToStop struct{}
+
+func (nothingToStop) Stop(context.Context, project.Ref, string, string) error { return nil }
+
+func overStore(db *dynamotest.DB, now time.Time) *sweep.Sweeper {
+	return sweep.New(db, nothingToStop{}, sweep.Config{Timeout: project.DefaultTimeout},
+		func() time.Time { return now }, slog.New(slog.NewTextHandler(io.Discard, nil)))
+}
+
+func runningFor(id string, d time.Duration) *project.Project {
+	started := storeNow.Add(-d)
+	return &project.Project{
+		Key: project.Key{TenantID: "acme", ProjectID: id}, UID: "u-" + id, Version: 1, Name: "N", Description: "D", Objectives: "O", ActivationCode: "h",
+		Status: project.Running, ExecutionID: 77, Attempt: 1, StartedAt: started, Output: "/o",
+		Attempts: map[int64]project.Attempt{77: {ExecutionID: 77, Number: 1, StartedAt: started, Operation: project.Run}},
+	}
+}
+
+// insertMany puts n projects that have been running for d.
+func insertMany(t testing.TB, db *dynamotest.DB, prefix string, n int, d time.Duration) {
+	t.Helper()
+	work := make(chan int)
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for i := range work {
+				if _, err := db.PutProject(t.Context(), runningFor(fmt.Sprintf("%s-%d", prefix, i), d)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range n {
+		work <- i
+	}
+	close(work)
+	wg.Wait()
+}
+
+// (hexpm PR 1825)
+func TestStoreBoundaryOfTheLimit(t *testing.T) {
+	db := dynamotest.Open(t)
+	for id, d := range map[string]time.Duration{
+		"before": 24*time.Hour - time.Second, "exactly": 24 * time.Hour, "after": 24*time.Hour + time.Second, "just-after": 24*time.Hour + time.Millisecond,
+	} {
+		db.Insert(t, runningFor(id, d))
+	}
+	r := overStore(db, storeNow).Sweep(t.Context(), false)
+	if r.Failed != 2 || !r.Complete || r.Shards != project.Shards {
+		t.Errorf("got %+v, want 2 failed, complete", r)
+	}
+	for id, want := range map[string]project.Status{
+		"before": project.Running, "exactly": project.Running, "after": project.Failed, "just-after": project.Failed,
+	} {
+		p := db.Read(t, project.Key{TenantID: "acme", ProjectID: id})
+		if p.Status != want {
+			t.Errorf("%s: got %s, want %s", id, p.Status, want)
+		}
+		if want != project.Failed {
+			continue
+		}
+		a := p.Attempts[77]
+		if p.Error != "Execution timed out: it was running for more than 24 hours" || !p.CompletedAt.Equal(storeNow) ||
+			a.Outcome != project.OutcomeTimedOut || a.Error != p.Error || !a.CompletedAt.Equal(storeNow) {
+			t.Errorf("%s: got %q at %s, attempt %+v", id, p.Error, p.CompletedAt, a)
+		}
+	}
+}
+
+// (riverqueue/river 1302)
+func TestStoreChangeBetweenIndexReadAndWriteIsRespected(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*testing.T, *dynamotest.DB, *project.Project)
+		reason string
+	}{
+		"completed": {func(t *testing.T, db *dynamotest.DB, p *project.Project) {
+			settle(t, db, p, project.Succeed)
+		}, sweep.SkipEnded},
+		"failed and restarted": {func(t *testing.T, db *dynamotest.DB, p *project.Project) {
+			restart(t, db, settle(t, db, p, project.Fail), storeNow)
+		}, sweep.SkipRestarted},
+		"deleted": {func(t *testing.T, db *dynamotest.DB, p *project.Project) { db.Delete(t, p.Key) }, sweep.SkipGone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := dynamotest.Open(t)
+			p := db.Insert(t, runningFor("site", 25*time.Hour))
+			var (
+				once  sync.Once
+				after any
+			)
+			db.Wire.Set(func(op string, _ int, next func() (*http.Response, error)) (*http.Response, error) {
+				if op == "UpdateItem" {
+					once.Do(func() { // the index has been read, the write is on its way
+						db.Wire.Set(nil)
+						c.change(t, db, p)
+						after = db.Item(t, p.Key)
+					})
+				}
+				return next()
+			})
+			r := overStore(db, storeNow).Sweep(t.Context(), false)
+			if r.Nominated != 1 || r.Failed != 0 || !reflect.DeepEqual(r.Skipped, map[string]int{c.reason: 1}) || !r.Complete {
+				t.Errorf("got %+v, want one skipped as %s", r, c.reason)
+			}
+			if got := any(db.Item(t, p.Key)); !reflect.DeepEqual(got, after) {
+				t.Errorf("the sweep changed the item:\ngot  %v\nwant %v", got, after)
+			}
+		})
+	}
+}
+
+func settle(t *testing.T, db *dynamotest.DB, p *project.Project, event project.Event) *project.Project {
+	t.Helper()
+	p, err := db.Settle(t.Context(), project.Settlement{Ref: p.Ref(), Event: event, Error: "e", At: storeNow, Token: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func restart(t *testing.T, db *dynamotest.DB, p *project.Project, at time.Time) *project.Project {
+	t.Helper()
+	p, err := db.Start(t.Context(), project.Start{Project: p, Event: project.Restart, ExecutionID: p.ExecutionID + 1, At: at, Output: "/o", Token: "r"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestStoreRestartOfASweptRunIsLeftByTheNextSweep(t *testing.T) {
+	db := dynamotest.Open(t)
+	p := db.Insert(t, runningFor("site", 25*time.Hour))
+	s := overStore(db, storeNow)
+	if r := s.Sweep(t.Context(), false); r.Failed != 1 {
+		t.Fatalf("got %+v, want 1 failed", r)
+	}
+	restart(t, db, db.Read(t, p.Key), storeNow)
+	before := db.Item(t, p.Key)
+	if r := s.Sweep(t.Context(), false); r.Nominated != 0 || r.Failed != 0 {
+		t.Errorf("got %+v, want nothing nominated: the start time is new", r)
+	}
+	if !reflect.DeepEqual(before, db.Item(t, p.Key)) {
+		t.Error("the sweep changed the restarted project")
+	}
+}
+
+// (river 1258, gitlab-org/gitlab 291010)
+func TestStoreNoneOfFiveThousandIsLeft(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: 5,000 inserts")
+	}
+	db := dynamotest.Open(t)
+	insertMany(t, db, "stuck", 5000, 25*time.Hour)
+	insertMany(t, db, "healthy", 50, time.Hour)
+	r := overStore(db, storeNow).Sweep(t.Context(), false)
+	if r.Failed != 5000 || r.Nominated != 5000 || !r.Complete || len(r.Skipped) != 0 {
+		t.Errorf("got %+v, want 5,000 failed", r)
+	}
+	if left := db.Nominated(t, storeNow); len(left) != 50 {
+		t.Errorf("in the index: %d, want the 50 healthy ones", len(left))
+	}
+}
+
+func TestStoreLostReplyOfASweepsWriteIsCountedAsFailed(t *testing.T) {
+	db := dynamotest.Open(t)
+	db.Insert(t, runningFor("site", 25*time.Hour))
+	db.Wire.LoseReply("UpdateItem", 1)
+	r := overStore(db, storeNow).Sweep(t.Context(), false)
+	calls := db.Wire.Calls()["UpdateItem"]
+	db.Wire.Set(nil)
+	if r.Failed != 1 || len(r.Skipped) != 0 || calls != 2 {
+		t.Errorf("got %+v after %d writes, want 1 failed after 2", r, calls)
+	}
+}
+
+func BenchmarkSweepOfTenThousandStuck(b *testing.B) {
+	const stuck = 10_000
+	queries := 0
+	for b.Loop() {
+		b.StopTimer()
+		db := dynamotest.Open(b)
+		insertMany(b, db, "stuck", stuck, 25*time.Hour)
+		insertMany(b, db, "healthy", stuck/10, time.Hour)
+		db.Wire.Set(nil)
+		b.StartTimer()
+		if r := overStore(db, storeNow).Sweep(b.Context(), false); r.Failed != stuck || !r.Complete {
+			b.Fatalf("got %+v", r)
+		}
+		queries = db.Wire.Calls()["Query"]
+	}
+	b.ReportMetric(float64(queries), "queries/op")
+	b.ReportMetric(stuck*float64(b.N)/b.Elapsed().Seconds(), "projects/s")
+}
