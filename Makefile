@@ -1,0 +1,75 @@
+# `make help` lists what there is. `make run` and `make test` are all that a
+# newcomer needs.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# What Lambda runs is one static file named bootstrap. lambda.norpc leaves out
+# the RPC mode of the retired go1.x runtime.
+FUNCTIONS := $(sort $(patsubst functions/%/main.go,%,$(wildcard functions/*/main.go)))
+GOARCH_LAMBDA ?= arm64
+GO_BUILD_LAMBDA = CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH_LAMBDA) go build -tags lambda.norpc -trimpath -ldflags "-s -w"
+
+NODE_MODULES := infra/local/node_modules/.package-lock.json
+LINT_VENV := .venv/lint/installed
+
+.PHONY: help
+help: ## Lists the targets.
+	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: deps
+deps: $(NODE_MODULES) ## Fetches the Node packages that the local stack needs.
+
+# npm writes this file last, so one older than the lock file is from an older
+# or an unfinished install.
+$(NODE_MODULES): infra/local/package-lock.json infra/local/package.json
+	cd infra/local && npm ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: run
+run: deps ## Serves Rekindle on this machine. ARGS="-listen 127.0.0.1:9000" passes flags.
+	go run ./infra/local $(ARGS)
+
+.PHONY: test
+test: deps ## Runs every test, with the race detector.
+	go vet ./...
+	go test -race -timeout 15m ./...
+
+.PHONY: lint
+lint: $(LINT_VENV) ## Checks formatting, Go code and template.yaml.
+	@unformatted=$$(gofmt -l functions infra internal); \
+	if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	.venv/lint/bin/cfn-lint template.yaml
+
+$(LINT_VENV): requirements-lint.txt
+	python3 -m venv --clear .venv/lint
+	.venv/lint/bin/pip install --quiet --disable-pip-version-check --requirement requirements-lint.txt
+	@touch $@
+
+.PHONY: bench
+bench: sizes ## Measures speed, and the sizes of the functions.
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: sizes
+sizes: build ## Prints the size of each function, in bytes.
+	@wc -c $(FUNCTIONS:%=bin/%/bootstrap)
+
+.PHONY: build
+build: $(FUNCTIONS:%=bin/%/bootstrap) ## Builds the functions into bin/, for Lambda on GOARCH_LAMBDA (arm64).
+
+# Always made anew: go itself knows best what has changed.
+.PHONY: always
+bin/%/bootstrap: always
+	$(GO_BUILD_LAMBDA) -o $@ ./functions/$*
+
+# What `sam build` calls, by way of infra/sam/: RunFunction is functions/run.
+build-%Function: always
+	$(GO_BUILD_LAMBDA) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/$$(echo $* | tr A-Z a-z)
+
+.PHONY: clean
+clean: ## Removes what was built and fetched, but no data.
+	rm -rf bin .aws-sam .venv infra/local/node_modules
