@@ -23,7 +23,9 @@ import (
 //     that has a Condition is replaced by true or false, and two conditions that
 //     name each other end the process. Its YAML reader does not know !Condition,
 //     which arrives as the bare name.
-//   - Split answers a list that Select can't take from.
+//   - Split answers a list that Select can't take from. Join drops what is not a
+//     text, numbers among it. Select and FindInMap answer nil for what they
+//     don't find.
 //   - CommaDelimitedList parameters stay one text.
 //
 // A function that can't be evaluated is a problem only if somebody reads its
@@ -151,6 +153,9 @@ func (r *resolver) evaluate(e element) any {
 			"Fn::GetAtt":      r.getAtt,
 			"Fn::If":          r.ifElse,
 			"Fn::Split":       split,
+			"Fn::Join":        join,
+			"Fn::Select":      found(intrinsics.FnSelect),
+			"Fn::FindInMap":   found(intrinsics.FnFindInMap),
 			"Fn::Cidr":        unsupported,
 			"Fn::ImportValue": unsupported,
 			"Fn::Transform":   unsupported,
@@ -165,6 +170,16 @@ func (r *resolver) evaluate(e element) any {
 		e.fail("%v", err)
 	}
 	return result.Value
+}
+
+// found makes a handler that finds nothing say so.
+func found(handler intrinsics.IntrinsicHandler) intrinsics.IntrinsicHandler {
+	return func(function string, input, template any) any {
+		if value := handler(function, input, template); value != nil {
+			return value
+		}
+		return broken("%s finds nothing", function)
+	}
 }
 
 func unsupported(function string, _, _ any) any {
@@ -252,6 +267,29 @@ func split(_ string, input, _ any) any {
 		}
 	}
 	return broken("Fn::Split takes a delimiter and a text")
+}
+
+func join(_ string, input, _ any) any {
+	list, _ := input.([]any)
+	if len(list) == 2 {
+		delimiter, isText := list[0].(string)
+		items, isList := list[1].([]any)
+		var parts []string
+		for _, item := range items {
+			switch v := item.(type) {
+			case string:
+				parts = append(parts, v)
+			case bool, float64:
+				parts = append(parts, scalar(v))
+			default:
+				isText = false
+			}
+		}
+		if isText && isList {
+			return strings.Join(parts, delimiter)
+		}
+	}
+	return broken("Fn::Join takes a delimiter and a list of texts")
 }
 
 // holds evaluates a condition: a name, or a condition function.
