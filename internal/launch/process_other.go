@@ -1,0 +1,43 @@
+//go:build !linux
+
+package launch
+
+import (
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// inspect returns when a process was started, empty if there is none of that
+// number, and whether it has not ended.
+func inspect(pid int) (birth string, running bool) {
+	cmd := exec.Command("ps", "-o", "stat=,lstart=", "-p", strconv.Itoa(pid))
+	cmd.Env = []string{"LC_ALL=C", "TZ=UTC"} // the same words each time
+	out, err := cmd.Output()
+	state, birth, ok := strings.Cut(strings.TrimSpace(string(out)), " ")
+	if err != nil || !ok {
+		return "", false
+	}
+	return strings.TrimSpace(birth), !strings.HasPrefix(state, "Z")
+}
+
+// sameBoot is told by the birth itself, which is a date here.
+func sameBoot(string) bool { return true }
+
+// reap waits for a runner's end and kills what is left of its process group. It
+// returns how many groups that were, and what [exec.Cmd.Wait] does.
+func reap(cmd *exec.Cmd) (left int, err error) {
+	err = cmd.Wait()
+	return killSession(cmd.Process.Pid, killWithin), err
+}
+
+// killSession kills the process group that a runner led: it can't tell here
+// which others were of its session.
+func killSession(sid int, _ time.Duration) int {
+	if syscall.Kill(-sid, syscall.SIGKILL) != nil {
+		return 0
+	}
+	return 1
+}
