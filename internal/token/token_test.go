@@ -61,3 +61,33 @@ func TestKeyringRefusesShortSecret(t *testing.T) {
 		t.Error("got a keyring, want a refusal")
 	}
 }
+
+func TestPeekReadsWithoutTheSecret(t *testing.T) {
+	k := keyring(t, strings.Repeat("s", token.MinSecret))
+	c, err := token.Peek(k.Mint(token.Execution, ref, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Ref() != ref {
+		t.Errorf("got %+v, want %+v", c.Ref(), ref)
+	}
+}
+
+func TestPeekRefusesWhatIsNoExecutionToken(t *testing.T) {
+	k := keyring(t, strings.Repeat("s", token.MinSecret))
+	body, _, _ := strings.Cut(k.Mint(token.Execution, ref, ""), ".")
+	for name, tok := range map[string]string{
+		"empty":        "",
+		"no mac":       body,
+		"empty mac":    body + ".",
+		"not base64":   "!!!.x",
+		"not JSON":     "AAAA.x",
+		"report token": k.Mint(token.Report, ref, "r"),
+		"no execution": k.Mint(token.Execution, project.Ref{Key: ref.Key}, ""),
+		"too long":     body + "." + strings.Repeat("A", 4096),
+	} {
+		if c, err := token.Peek(tok); err == nil {
+			t.Errorf("%s: got %+v, want a refusal", name, c)
+		}
+	}
+}
