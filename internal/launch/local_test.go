@@ -316,7 +316,7 @@ wait`)
 }
 
 func TestStopReachesTheRightJobs(t *testing.T) {
-	const script = `trap 'exit 3' TERM; echo up > "$SAY"; while :; do read go < "$HEAR"; done`
+	const script = `trap 'exit 3' TERM; echo up > "$SAY"; sleep 1000 & wait`
 	b := newBench(t, script)
 	l := b.local()
 	first := b.launch(l, testRef)
@@ -408,7 +408,7 @@ func TestUnheardEndIsToldByTheNextProcess(t *testing.T) {
 }
 
 func TestAdoptedJobGoesOn(t *testing.T) {
-	b := newBench(t, `trap 'exit 0' TERM; echo up > "$SAY"; while :; do read go < "$HEAR"; done`)
+	b := newBench(t, `trap 'exit 0' TERM; echo up > "$SAY"; sleep 1000 & wait`)
 	before := b.local()
 	id := b.launch(before, testRef)
 	b.heard()
@@ -549,7 +549,7 @@ func TestStopAllKillsWhatDoesNotStop(t *testing.T) {
 }
 
 func TestStopAllWaitsForOrderlyEnds(t *testing.T) {
-	b := newBench(t, `trap 'exit 0' TERM; echo up > "$SAY"; while :; do read go < "$HEAR"; done`)
+	b := newBench(t, `trap 'exit 0' TERM; echo up > "$SAY"; sleep 1000 & wait`)
 	l := b.local()
 	b.launch(l, testRef)
 	b.heard()
