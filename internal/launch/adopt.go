@@ -187,9 +187,7 @@ func (l *Local) buryAdopted(j *job) {
 	if birth, _ := inspect(j.PID); birth != "" && birth != j.Birth || !sameBoot(j.Birth) {
 		return
 	}
-	if n := killSession(j.PID, killWithin); n > 0 {
-		l.jobLog(j).Warn("killed what a runner left behind", "processes", n)
-	}
+	l.jobLog(j).Info("adopted job ended", "killed_leftovers", killSession(j.PID, killWithin))
 }
 
 // lives says whether the process of that number and birth has not ended.

@@ -192,9 +192,7 @@ func (l *Local) await(j *job, cmd *exec.Cmd) {
 		return // closed: the next process finds the record
 	}
 	defer l.watchers.Done()
-	if left > 0 {
-		l.jobLog(j).Warn("killed what a runner left behind", "processes", left)
-	}
+	l.jobLog(j).Info("job ended", "state", cmd.ProcessState.String(), "killed_leftovers", left)
 	l.end(j, endOf(j, cmd.ProcessState, err))
 	l.deliver(j)
 }
@@ -374,7 +372,6 @@ func (l *Local) end(j *job, end JobEnd) {
 	if err := l.write(kept); err != nil {
 		l.jobLog(j).Error("the end of a job is not kept", "error", err)
 	}
-	l.jobLog(j).Info("job ended", "succeeded", end.Succeeded, "reason", end.Reason)
 }
 
 // deliver tells of the job's end until it is heard.
