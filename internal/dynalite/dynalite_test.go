@@ -102,6 +102,10 @@ func TestDataSurvivesRestart(t *testing.T) {
 	if status, answer := call(t, first.Endpoint(), "CreateTable", makeTable); status != http.StatusOK {
 		t.Fatalf("got %d %s", status, answer)
 	}
+	for active := false; !active; { // it is made a moment after the answer
+		_, answer := call(t, first.Endpoint(), "DescribeTable", `{"TableName":"Things"}`)
+		active = strings.Contains(answer, `"ACTIVE"`)
+	}
 	// Kept when stopped orderly, and when killed.
 	put := func(s *Server, key string) {
 		t.Helper()
