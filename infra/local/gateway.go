@@ -121,7 +121,8 @@ func (g *gateway) answer(r *http.Request, id string) (int, http.Header, []byte) 
 		g.log.Error("encoding an event", "request_id", id, "error", err)
 		return own(http.StatusInternalServerError, "Internal Server Error")
 	}
-	out, err := route.function.invoke(r.Context(), id, payload)
+	// A client that goes away does not stop the function.
+	out, err := route.function.invoke(context.WithoutCancel(r.Context()), id, payload)
 	if err != nil {
 		g.log.Error("function failed", "function", route.function.name, "request_id", id, "error", err)
 		var failed *invocationError

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net"
@@ -73,7 +74,7 @@ func (g *gateway) serveInvocation(w http.ResponseWriter, r *http.Request, escape
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Amz-Executed-Version", "$LATEST")
-	out, err := f.invoke(r.Context(), id, payload)
+	out, err := f.invoke(context.WithoutCancel(r.Context()), id, payload)
 	if err != nil {
 		g.log.Error("function failed", "function", f.name, "request_id", id, "error", err)
 		w.Header().Set("X-Amz-Function-Error", "Unhandled")

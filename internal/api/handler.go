@@ -55,6 +55,32 @@ var statusOf = map[project.Code]int{
 
 	project.CodeLaunchRefused: http.StatusBadGateway,
 
+	project.CodeFieldInvalid:    http.StatusBadRequest,
+	project.CodeQueryInvalid:    http.StatusBadRequest,
+	project.CodeCursorInvalid:   http.StatusBadRequest,
+	project.CodeVersionMissing:  http.StatusPreconditionRequired,
+	project.CodeVersionStale:    http.StatusPreconditionFailed,
+	project.CodeProjectRunning:  http.StatusConflict,
+	project.CodeNotRunning:      http.StatusBadRequest,
+	project.CodeNotCompleted:    http.StatusBadRequest,
+	project.CodeOutputMissing:   http.StatusNotFound,
+	project.CodeAttemptUnknown:  http.StatusNotFound,
+	project.CodeProjectLimit:    http.StatusBadRequest,
+	project.CodeTrialProject:    http.StatusBadRequest,
+	project.CodeProjectIDsTaken: http.StatusConflict,
+
+	project.CodeActivationMalformed:   http.StatusBadRequest,
+	project.CodeActivationUnknown:     http.StatusBadRequest,
+	project.CodeActivationUsed:        http.StatusBadRequest,
+	project.CodeActivationExpired:     http.StatusBadRequest,
+	project.CodeActivationCodeRevoked: http.StatusBadRequest,
+	project.CodeActivationPresent:     http.StatusBadRequest,
+
+	project.CodeLoginSlugInvalid: http.StatusBadRequest,
+	project.CodeLoginRateLimited: http.StatusTooManyRequests,
+	project.CodeLoginCodeWrong:   http.StatusUnauthorized,
+	project.CodeLoginCodeSpent:   http.StatusUnauthorized,
+
 	project.CodeTokenInvalid:     http.StatusUnauthorized,
 	project.CodeAttemptClosed:    http.StatusConflict,
 	project.CodeAlreadyClaimed:   http.StatusConflict,

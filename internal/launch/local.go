@@ -217,7 +217,7 @@ func endOf(j *job, state *os.ProcessState, err error) JobEnd {
 	case ok && status.Signaled():
 		end.Reason = fmt.Sprintf("The runner was killed by signal %d without reporting a result", status.Signal())
 	case code == exitNotStarted:
-		end.Reason = "The runner was not granted the execution, and started nothing"
+		end.Reason = "The runner ended before it started the command"
 	case code == exitConfig:
 		end.Reason = "The runner's settings are wrong, and it started nothing"
 	default:

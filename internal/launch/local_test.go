@@ -258,7 +258,7 @@ func TestEndNamesItsReason(t *testing.T) {
 	}
 	for script, want := range map[string]string{
 		"exit 1":        "The runner exited with code 1 without reporting a result",
-		"exit 75":       "The runner was not granted the execution, and started nothing",
+		"exit 75":       "The runner ended before it started the command",
 		"exit 78":       "The runner's settings are wrong, and it started nothing",
 		"kill -KILL $$": "The runner was killed by signal 9 without reporting a result",
 		"kill -TERM $$": "The runner was killed by signal 15 without reporting a result",

@@ -46,6 +46,32 @@ const (
 
 	CodeLaunchRefused Code = "launch_refused"
 
+	CodeFieldInvalid    Code = "field_invalid"
+	CodeQueryInvalid    Code = "query_invalid"
+	CodeCursorInvalid   Code = "cursor_invalid"
+	CodeVersionMissing  Code = "version_missing"
+	CodeVersionStale    Code = "version_stale"
+	CodeProjectRunning  Code = "project_running"
+	CodeNotRunning      Code = "project_not_running"
+	CodeNotCompleted    Code = "project_not_completed"
+	CodeOutputMissing   Code = "output_missing"
+	CodeAttemptUnknown  Code = "attempt_unknown"
+	CodeProjectLimit    Code = "project_limit"
+	CodeTrialProject    Code = "trial_project_limit"
+	CodeProjectIDsTaken Code = "project_ids_taken"
+
+	CodeActivationMalformed   Code = "activation_code_malformed"
+	CodeActivationUnknown     Code = "activation_code_unknown"
+	CodeActivationUsed        Code = "activation_code_used"
+	CodeActivationExpired     Code = "activation_code_expired"
+	CodeActivationCodeRevoked Code = "activation_code_withdrawn"
+	CodeActivationPresent     Code = "activation_code_present"
+
+	CodeLoginSlugInvalid Code = "login_slug_invalid"
+	CodeLoginRateLimited Code = "login_rate_limited"
+	CodeLoginCodeWrong   Code = "login_code_wrong"
+	CodeLoginCodeSpent   Code = "login_code_spent"
+
 	CodeTokenInvalid     Code = "execution_token_invalid"
 	CodeAttemptClosed    Code = "attempt_closed"
 	CodeAlreadyClaimed   Code = "already_claimed"
@@ -91,6 +117,32 @@ var Sentences = map[Code]string{
 	CodeTrialSlotTaken:        "A trial runs one project at a time, and {running_project_id} is running",
 
 	CodeLaunchRefused: "The project could not be launched: {reason}",
+
+	CodeFieldInvalid:    "The {field} {problem}",
+	CodeQueryInvalid:    "The query parameter {parameter} {problem}",
+	CodeCursorInvalid:   "The cursor is not one that this list gave out: begin again without it",
+	CodeVersionMissing:  "Send the version that you edit in the If-Match header",
+	CodeVersionStale:    "The project was changed meanwhile, and is at version {version}: load it again",
+	CodeProjectRunning:  "The project is running: {action} is possible once it has ended",
+	CodeNotRunning:      "Only running projects can be cancelled. Current status: {status}",
+	CodeNotCompleted:    "Only completed projects can be downloaded. Current status: {status}",
+	CodeOutputMissing:   "The project's output is not there any more",
+	CodeAttemptUnknown:  "The project does not remember attempt {attempt}",
+	CodeProjectLimit:    "An account has at most {limit} projects: delete one to create another",
+	CodeTrialProject:    "A trial includes {limit} project: subscribe to create more",
+	CodeProjectIDsTaken: "Too many projects have this name: choose another",
+
+	CodeActivationMalformed:   "An activation code reads XXXX-XXXX-XXXX-XXXX, without the letters I and O and the digits 0 and 1",
+	CodeActivationUnknown:     "There is no such activation code",
+	CodeActivationUsed:        "This activation code has been used",
+	CodeActivationExpired:     "This activation code has expired",
+	CodeActivationCodeRevoked: "This activation code was revoked",
+	CodeActivationPresent:     "The project has an activation code already",
+
+	CodeLoginSlugInvalid: "An account name is 1 to 63 characters of a-z, 0-9 and -",
+	CodeLoginRateLimited: "Too many login codes were requested: try again in {retry_after_seconds} seconds",
+	CodeLoginCodeWrong:   "The login code is wrong or has expired",
+	CodeLoginCodeSpent:   "Too many wrong login codes: request a new one",
 
 	CodeTokenInvalid:     "The execution token is missing or not valid for this execution",
 	CodeAttemptClosed:    "This execution is not running any more: stop its work",

@@ -59,7 +59,7 @@ func (s *Settler) JobEnded(ctx context.Context, end launch.JobEnd) error {
 		return fmt.Errorf("judging the end of a job: %w", err)
 	}
 	if !p.Runs(end.Ref) {
-		log.InfoContext(ctx, "job ended: its execution has ended")
+		log.DebugContext(ctx, "job ended: its execution has ended")
 		return nil
 	}
 	st := project.Settlement{

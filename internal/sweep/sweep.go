@@ -209,7 +209,11 @@ func (r *run) candidate(ctx context.Context, c project.Candidate) {
 		return
 	}
 	r.count(func(rc *Receipt) { rc.Failed++ })
-	log.WarnContext(ctx, "execution failed by the sweep", "started_at", c.StartedAt, "last_heartbeat_at", p.HeartbeatAt, "reason", st.Error)
+	attrs := []any{"started_at", c.StartedAt, "reason", st.Error}
+	if !p.HeartbeatAt.IsZero() {
+		attrs = append(attrs, "last_heartbeat_at", p.HeartbeatAt)
+	}
+	log.WarnContext(ctx, "execution failed by the sweep", attrs...)
 	ref := project.Ref{Key: c.Key, ProjectUID: p.UID, ExecutionID: c.ExecutionID}
 	if err := r.stopper.Stop(ctx, ref, p.Attempts[c.ExecutionID].JobID, st.Error); err != nil {
 		// Its runner stops at its next heartbeat, which is refused.

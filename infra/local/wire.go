@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"path"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"rekindle/internal/api"
+	"rekindle/internal/launch"
+	"rekindle/internal/settings"
+	"rekindle/internal/sweep"
+	"rekindle/internal/template"
+)
+
+// buildHandler makes the handler that a function of the template runs in Lambda,
+// from the same settings; only the engine is this machine's. See functions/.
+func buildHandler(f template.Function, env settings.Lookup, engine *launch.Local, log *slog.Logger) (lambda.Handler, error) {
+	r := settings.From(env)
+	o := api.Options{Log: log.With("function", f.LogicalID)}
+	var build func() lambda.Handler
+	switch path.Base(f.CodeURI) {
+	case "run":
+		store, output := r.Store(true), r.OutputBase()
+		build = func() lambda.Handler { return api.NewRun(store, engine, output, o) }
+	case "restart":
+		store, output := r.Store(true), r.OutputBase()
+		build = func() lambda.Handler { return api.NewRestart(store, engine, output, o) }
+	case "status":
+		store, timeout := r.Store(true), r.Timeout()
+		build = func() lambda.Handler { return api.NewStatus(store, timeout, o) }
+	case "cleanup":
+		store, cfg := r.Store(false), sweep.Config{Timeout: r.Timeout(), Heartbeat: r.HeartbeatTimeout()}
+		build = func() lambda.Handler { return sweep.New(store, engine, cfg, nil, o.Log) }
+	case "worker":
+		store, cfg := r.Store(false), api.WorkerConfig{Keys: r.Keys(), Timeout: r.Timeout(), Heartbeat: r.Heartbeat()}
+		build = func() lambda.Handler { return api.NewWorker(store, cfg, o) }
+	default:
+		return nil, fmt.Errorf("Resources.%s.Properties.CodeUri: this machine has no handler for %s", f.LogicalID, f.CodeURI)
+	}
+	if err := r.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.LogicalID, err)
+	}
+	return build(), nil
+}
