@@ -54,6 +54,7 @@ type machine struct {
 	endpoint string // of the database
 	output   string // absolute folder of the output folders
 	secret   string // of the execution tokens
+	hashing  string // key of the hashes of codes
 }
 
 // environment returns what a function of the template is told on this machine:
@@ -71,7 +72,7 @@ func environment(f template.Function, set settings.Lookup, m machine) settings.L
 			env[name] = v
 		}
 	}
-	for name, v := range map[string]string{"EXECUTION_TOKEN_SECRET": m.secret, "OUTPUT_BASE": m.output} {
+	for name, v := range map[string]string{"EXECUTION_TOKEN_SECRET": m.secret, "HASHING_SECRET": m.hashing, "OUTPUT_BASE": m.output} {
 		if _, ok := env[name]; ok {
 			env[name] = v
 		}

@@ -57,6 +57,15 @@ func (s *seed) insert(ctx context.Context, store seedStore, now time.Time) (int,
 	return inserted, nil
 }
 
+// hashCodes puts the hashes in the place of the projects' activation codes.
+func (s *seed) hashCodes(h *project.Hasher) {
+	for _, p := range s.projects {
+		if p.ActivationCode != "" {
+			p.ActivationCode = h.Hash(project.KindActivation, p.ActivationCode)
+		}
+	}
+}
+
 type seedTenant struct {
 	TenantID     string `json:"tenant_id"`
 	Name         string `json:"name"`
@@ -252,7 +261,7 @@ func (s *seed) addProject(in seedProject, now time.Time) error {
 		StartedAt: started, CompletedAt: completed, Error: in.Error,
 	}
 	if in.ActivationCode != "" {
-		p.ActivationCode = project.Hash(in.ActivationCode)
+		p.ActivationCode = in.ActivationCode // until hashCodes
 	}
 	if in.ExecutionID != 0 {
 		p.Attempts = map[int64]project.Attempt{in.ExecutionID: {

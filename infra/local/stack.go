@@ -71,6 +71,10 @@ func serve(ctx context.Context, o options, process settings.Lookup, stdout io.Wr
 	if err != nil {
 		return err
 	}
+	hashing, err := keptSecret(filepath.Join(data, "hashing-secret"))
+	if err != nil {
+		return err
+	}
 	db, stopDB, err := startParts(ctx, o.data == "", data, set)
 	if err != nil {
 		return err
@@ -78,12 +82,17 @@ func serve(ctx context.Context, o options, process settings.Lookup, stdout io.Wr
 	defer func() { err = errors.Join(err, stopDB()) }()
 
 	s := &localStack{template: tmpl, set: set, log: log, machine: machine{
-		endpoint: db.endpoint, output: filepath.Join(data, "output"), secret: secret,
+		endpoint: db.endpoint, output: filepath.Join(data, "output"), secret: secret, hashing: hashing,
 	}}
 	if err := s.build(ctx, data, url); err != nil {
 		return fmt.Errorf("%s: %w", o.template, err)
 	}
 	if seeds != nil {
+		hasher, err := project.NewHasher(hashing)
+		if err != nil {
+			return err
+		}
+		seeds.hashCodes(hasher)
 		n, err := seeds.insert(ctx, s.store, time.Now().UTC())
 		if err != nil {
 			return err
@@ -120,12 +129,12 @@ func keptSecret(path string) (string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		secret := project.NewToken() + project.NewToken()
 		if err := os.WriteFile(path, []byte(secret), 0o600); err != nil {
-			return "", fmt.Errorf("the secret of the execution tokens: %w", err)
+			return "", fmt.Errorf("a secret of this stack: %w", err)
 		}
 		return secret, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("the secret of the execution tokens: %w", err)
+		return "", fmt.Errorf("a secret of this stack: %w", err)
 	}
 	return string(text), nil
 }

@@ -115,8 +115,16 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// route answers one of a function's routes with a value to encode as JSON.
+// route answers one of a function's routes with a value to encode as JSON, or a
+// [reply].
 type route func(context.Context, *request) (any, error)
+
+// reply is an answer that is more than a 200 with a value.
+type reply struct {
+	status  int
+	headers map[string]string // lower-case names
+	value   any               // nil: no body
+}
 
 // Handler answers the events of one Lambda function. It is a lambda.Handler.
 type Handler struct {
@@ -143,22 +151,29 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	req := &request{event: &event}
 	began := time.Now()
 	value, err := h.answer(ctx, req)
-	status, headers, body := http.StatusOK, jsonHeaders, value
+	answer := reply{status: http.StatusOK, value: value}
 	if err != nil {
-		status, headers, body = h.refusal(ctx, req, err)
+		answer = h.refusal(req, err)
+	} else if r, ok := value.(reply); ok {
+		answer = r
 	}
-	encoded, marshalErr := json.Marshal(body)
-	if marshalErr != nil {
-		return nil, fmt.Errorf("encoding an answer: %w", marshalErr)
+	resp := events.APIGatewayV2HTTPResponse{StatusCode: answer.status, Headers: jsonHeaders}
+	if len(answer.headers) > 0 {
+		resp.Headers = maps.Clone(jsonHeaders)
+		maps.Copy(resp.Headers, answer.headers)
 	}
-	h.logRequest(ctx, req, status, err, time.Since(began))
-	return json.Marshal(events.APIGatewayV2HTTPResponse{StatusCode: status, Headers: headers, Body: string(encoded)})
+	if answer.value != nil {
+		body, err := json.Marshal(answer.value)
+		if err != nil {
+			return nil, fmt.Errorf("encoding an answer: %w", err)
+		}
+		resp.Body = string(body)
+	}
+	h.logRequest(ctx, req, answer.status, err, time.Since(began))
+	return json.Marshal(resp)
 }
 
-var (
-	jsonHeaders  = map[string]string{"content-type": "application/json", "cache-control": "no-store"}
-	retryHeaders = map[string]string{"content-type": "application/json", "cache-control": "no-store", "retry-after": "1"}
-)
+var jsonHeaders = map[string]string{"content-type": "application/json", "cache-control": "no-store"}
 
 // errPanic is a fault in our own code.
 var errPanic = errors.New("panic")
@@ -177,7 +192,7 @@ func (h *Handler) answer(ctx context.Context, req *request) (value any, err erro
 	return answer(ctx, req)
 }
 
-func (h *Handler) refusal(ctx context.Context, req *request, err error) (int, map[string]string, any) {
+func (h *Handler) refusal(req *request, err error) reply {
 	var refused *project.Error
 	if !errors.As(err, &refused) {
 		refused = project.Refuse(project.CodeInternal, project.Fields{"request_id": req.id()})
@@ -188,11 +203,13 @@ func (h *Handler) refusal(ctx context.Context, req *request, err error) (int, ma
 	body := make(map[string]any, len(refused.Fields)+2)
 	maps.Copy(body, refused.Fields)
 	body["detail"], body["code"] = refused.Error(), refused.Code
-	status := StatusOf(refused.Code)
-	if status == http.StatusServiceUnavailable {
-		return status, retryHeaders, body
+	r := reply{status: StatusOf(refused.Code), value: body}
+	if after, ok := refused.Fields["retry_after_seconds"]; ok {
+		r.headers = map[string]string{"retry-after": fmt.Sprint(after)}
+	} else if r.status == http.StatusServiceUnavailable {
+		r.headers = map[string]string{"retry-after": "1"}
 	}
-	return status, jsonHeaders, body
+	return r
 }
 
 func (h *Handler) logRequest(ctx context.Context, req *request, status int, err error, took time.Duration) {

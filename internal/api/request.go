@@ -19,6 +19,9 @@ import (
 // maxBody is how many bytes the body of a run, restart or worker call may have.
 const maxBody = 64 << 10
 
+// maxDraft is how many bytes the body of a create or edit may have.
+const maxDraft = 256 << 10
+
 // request is one call, with what its log line says of it.
 type request struct {
 	event       *events.APIGatewayV2HTTPRequest
@@ -60,22 +63,25 @@ func (r *request) sameHeader(name string) (value string, same bool) {
 	return value, true
 }
 
-// decode reads the body into v, strictly: unknown members, a second value and
+// decode reads a body of at most [maxBody] bytes into v; see decodeUpTo.
+func (r *request) decode(v any, mayBeAbsent bool) error { return r.decodeUpTo(maxBody, v, mayBeAbsent) }
+
+// decodeUpTo reads the body into v, strictly: unknown members, a second value and
 // other types than v's are refused, so that a misspelt expected_attempt is not
 // passed over. An absent body leaves v as it is, if it may be absent.
-func (r *request) decode(v any, mayBeAbsent bool) error {
+func (r *request) decodeUpTo(limit int, v any, mayBeAbsent bool) error {
 	raw := []byte(r.event.Body)
 	if r.event.IsBase64Encoded {
-		if len(raw) > base64.StdEncoding.EncodedLen(maxBody) {
-			return project.Refuse(project.CodeBodyTooLarge, project.Fields{"limit_bytes": maxBody})
+		if len(raw) > base64.StdEncoding.EncodedLen(limit) {
+			return project.Refuse(project.CodeBodyTooLarge, project.Fields{"limit_bytes": limit})
 		}
 		var err error
 		if raw, err = base64.StdEncoding.DecodeString(r.event.Body); err != nil {
 			return project.Refuse(project.CodeBodyEncoding, nil)
 		}
 	}
-	if len(raw) > maxBody {
-		return project.Refuse(project.CodeBodyTooLarge, project.Fields{"limit_bytes": maxBody})
+	if len(raw) > limit {
+		return project.Refuse(project.CodeBodyTooLarge, project.Fields{"limit_bytes": limit})
 	}
 	if len(bytes.TrimSpace(raw)) == 0 {
 		if mayBeAbsent {

@@ -62,6 +62,22 @@ func projectRoute[I any](g gate, parse func(*request) (I, error), handle func(co
 	}
 }
 
+// tenantRoute makes a route that is about no project: handle runs only with a
+// valid session, and after parse has accepted the call's input.
+func tenantRoute[I any](g gate, parse func(*request) (I, error), handle func(context.Context, *request, *caller, I) (any, error)) route {
+	return func(ctx context.Context, req *request) (any, error) {
+		c, err := g.check(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		input, err := parse(req)
+		if err != nil {
+			return nil, err
+		}
+		return handle(ctx, req, c, input)
+	}
+}
+
 // noInput is the input of a call that takes none.
 func noInput(*request) (struct{}, error) { return struct{}{}, nil }
 

@@ -81,6 +81,13 @@ func (c *ActivationCode) Check(now time.Time) error {
 	return nil
 }
 
+// Kinds of secrets that a [Hasher] hashes.
+const (
+	KindActivation = "activation code"
+	KindLogin      = "login code"
+	KindCursor     = "cursor"
+)
+
 // Hasher hashes secrets that are too short, or too few, to be hashed without a
 // key: activation codes and login codes.
 type Hasher struct{ key []byte }

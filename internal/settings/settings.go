@@ -135,6 +135,16 @@ func (r *Reader) batch(cfg launch.BatchConfig) *launch.Batch {
 	return b
 }
 
+// Hasher makes the hasher over HASHING_SECRET. The secret is in no error.
+func (r *Reader) Hasher() *project.Hasher {
+	const name = "HASHING_SECRET"
+	h, err := project.NewHasher(r.Text(name))
+	if err != nil {
+		r.fail("%s: %w", name, err)
+	}
+	return h
+}
+
 // OutputBase returns OUTPUT_BASE: s3://bucket or an absolute path.
 func (r *Reader) OutputBase() string {
 	const name = "OUTPUT_BASE"
