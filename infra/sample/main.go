@@ -55,7 +55,8 @@ func (s *site) write(objectives string) error {
 	}
 	for i, step := range steps {
 		if err := s.step(step); err != nil {
-			return err
+			// What was made before can be looked at all the same.
+			return errors.Join(err, s.finish())
 		}
 		if err := s.report((i+1)*100/(len(steps)+1), step); err != nil {
 			return err
@@ -70,7 +71,10 @@ func (s *site) write(objectives string) error {
 // step does one objective.
 func (s *site) step(step string) error {
 	if reason, ok := strings.CutPrefix(step, "fail:"); ok {
-		return errors.New(strings.TrimSpace(reason))
+		if reason = strings.TrimSpace(reason); reason == "" {
+			reason = "an objective says fail, and not why"
+		}
+		return errors.New(reason)
 	}
 	if text, ok := strings.CutPrefix(step, "sleep:"); ok {
 		d, err := time.ParseDuration(strings.TrimSpace(text))

@@ -60,6 +60,7 @@ func TestSampleFailsAsItIsTold(t *testing.T) {
 		"":                                    "no objectives",
 		" \n\n":                               "no objectives",
 		"sleep: long":                         "does not say how long",
+		"fail:":                               "not why",
 		"sleep: -1s":                          "does not say how long",
 	} {
 		if err := newSite(t).write(objectives); err == nil || !strings.Contains(err.Error(), want) {
@@ -67,6 +68,15 @@ func TestSampleFailsAsItIsTold(t *testing.T) {
 		}
 	}
 	s := newSite(t)
+	if err := s.write("Home\nfail: no more"); err == nil {
+		t.Error("got success, want a failure")
+	}
+	if index := read(t, filepath.Join(s.folder, "index.html")); !strings.Contains(index, `<a href="page-01.html">Home</a>`) {
+		t.Errorf("after a failure the index lacks the page that was made:\n%s", index)
+	}
+	if got := read(t, s.progress); got != "33 Home\n" {
+		t.Errorf("after a failure, progress: got %q, want that of the page that was made", got)
+	}
 	s.folder = ""
 	if err := s.write("Home"); err == nil {
 		t.Error("without OUTPUT_DIR: got success")

@@ -20,9 +20,11 @@ const head = `<!doctype html>
 `
 
 var (
-	indexTemplate = template.Must(template.New("index").Option("missingkey=zero").Parse(head + `<main>
+	indexTemplate = template.Must(template.New("index").Parse(head + `<header>
 <h1>{{.Site}}</h1>
-<p>{{.Description}}</p>
+{{with .Description}}<p>{{.}}</p>
+{{end}}</header>
+<main>
 <ol>
 {{range .Pages}}<li><a href="{{.File}}">{{.Title}}</a></li>
 {{end}}</ol>
@@ -33,16 +35,34 @@ var (
 	pageTemplate = template.Must(template.New("page").Parse(head + `<nav><a href="index.html">{{.Site}}</a></nav>
 <main>
 <h1>{{.Title}}</h1>
+<p>This page was made for the objective above.</p>
 </main>
 </body>
 </html>
 `))
 )
 
-const style = `:root { color-scheme: light dark; font: 1.1rem/1.6 system-ui, sans-serif; }
-body { max-width: 42rem; margin: 3rem auto; padding: 0 1rem; }
-a { color: light-dark(#1d4ed8, #93c5fd); }
-li { margin: .4rem 0; }
+const style = `:root {
+  color-scheme: light dark;
+  --page: light-dark(#f8fafc, #0f172a);
+  --card: light-dark(#ffffff, #1e293b);
+  --line: light-dark(#e2e8f0, #334155);
+  --text: light-dark(#0f172a, #e2e8f0);
+  --soft: light-dark(#475569, #94a3b8);
+  --link: light-dark(#1d4ed8, #93c5fd);
+  font: 1.0625rem/1.6 system-ui, sans-serif;
+}
+* { box-sizing: border-box; }
+body { max-width: 44rem; margin: 0 auto; padding: 3rem 1.25rem; background: var(--page); color: var(--text); overflow-wrap: anywhere; }
+h1 { margin: 0; font-size: 2rem; line-height: 1.2; text-wrap: balance; }
+p, nav { color: var(--soft); }
+p { white-space: pre-line; }
+a { color: var(--link); }
+ol { margin: 2rem 0; padding: 0; list-style: none; counter-reset: page; }
+li a { display: flex; gap: 1rem; padding: .9rem 1.1rem; margin-top: .6rem; background: var(--card); border: 1px solid var(--line); border-radius: .6rem; text-decoration: none; }
+li a::before { counter-increment: page; content: counter(page); color: var(--soft); font-variant-numeric: tabular-nums; }
+li a:hover, li a:focus-visible { border-color: var(--link); }
+nav + main { margin-top: 2rem; }
 `
 
 // render writes a file of the site. Text is escaped: it never becomes markup.
