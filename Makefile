@@ -26,7 +26,7 @@ deps: $(NODE_MODULES) ## Fetches the Node packages that the local stack needs.
 # npm writes this file last, so one older than the lock file is from an older
 # or an unfinished install.
 $(NODE_MODULES): infra/local/package-lock.json infra/local/package.json
-	cd infra/local && npm ci --no-audit --no-fund
+	cd infra/local && npm ci --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 .PHONY: run
