@@ -92,7 +92,7 @@ func (f *fixture) command() *exec.Cmd {
 	}
 	cmd := exec.Command(exe)
 	cmd.Env = []string{
-		asRunner, "GORACE=atexit_sleep_ms=0", "PATH=" + os.Getenv("PATH"),
+		asRunner, "GORACE=atexit_sleep_ms=0", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + f.t.TempDir(),
 		runner.SettingAPIURL + "=" + f.cfg.APIURL,
 		runner.SettingToken + "=" + f.cfg.ExecutionToken,
 		runner.SettingCommand + "=" + f.cfg.Command,
@@ -187,7 +187,9 @@ func TestCommandCantReadTheRunner(t *testing.T) {
 		if err := os.WriteFile(cmd.Path, exe, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		for _, dir := range []string{filepath.Dir(cmd.Path), f.out} {
+		tmp := t.TempDir()
+		cmd.Env = append(cmd.Env, "TMPDIR="+tmp)
+		for _, dir := range []string{filepath.Dir(cmd.Path), f.out, tmp} {
 			if err := errors.Join(os.Chmod(dir, 0o777), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
 				t.Fatal(err)
 			}
