@@ -87,6 +87,11 @@ func serve(ctx context.Context, o options, process settings.Lookup, stdout io.Wr
 	if err := s.build(ctx, data, url); err != nil {
 		return fmt.Errorf("%s: %w", o.template, err)
 	}
+	unpublish, err := s.publish(data, url)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unpublish()) }()
 	if seeds != nil {
 		hasher, err := project.NewHasher(hashing)
 		if err != nil {
@@ -200,6 +205,7 @@ type localStack struct {
 	machine  machine
 	log      *slog.Logger
 
+	tables    dynamo.Tables
 	store     *dynamo.Store
 	engine    *launch.Local
 	functions map[string]*function
@@ -271,9 +277,10 @@ func (s *localStack) makeTables(ctx context.Context) error {
 			return fmt.Errorf("Resources.%s: the store needs this table", id)
 		}
 	}
-	s.store = dynamo.New(client, dynamo.Tables{
+	s.tables = dynamo.Tables{
 		Projects: tables["ProjectsTable"], Tenants: tables["TenantsTable"], Sessions: tables["SessionsTable"],
-	})
+	}
+	s.store = dynamo.New(client, s.tables)
 	return nil
 }
 

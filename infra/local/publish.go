@@ -1,0 +1,48 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// publishedFile stands in the data folder while a stack serves it, and says how
+// its tools (rekindlectl) reach it.
+const publishedFile = "stack.json"
+
+// published is what the file holds.
+type published struct {
+	API      string            `json:"api"`      // base URL of the API and of Lambda's Invoke API
+	Database string            `json:"database"` // base URL of the DynamoDB
+	Tables   map[string]string `json:"tables"`   // the tables' names, by what functions are told them as
+	PID      int               `json:"pid"`      // of the stack's process
+}
+
+// publish writes the file, for this user's eyes alone, and returns what removes
+// it. A stack that was killed leaves one behind; the next one replaces it.
+func (s *localStack) publish(data, url string) (remove func() error, err error) {
+	p := published{API: url, Database: s.machine.endpoint, PID: os.Getpid(), Tables: map[string]string{
+		"PROJECTS_TABLE": s.tables.Projects, "TENANTS_TABLE": s.tables.Tenants, "SESSIONS_TABLE": s.tables.Sessions,
+	}}
+	text, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // texts and a number always marshal
+	}
+	path := filepath.Join(data, publishedFile)
+	// Written beside and renamed: who reads it never reads a half.
+	if err := os.WriteFile(path+".new", append(text, '\n'), 0o600); err != nil {
+		return nil, fmt.Errorf("saying where the stack is: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return nil, fmt.Errorf("saying where the stack is: %w", err)
+	}
+	return func() error {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("taking back where the stack was: %w", err)
+		}
+		return nil
+	}, nil
+}
