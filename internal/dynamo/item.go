@@ -74,8 +74,10 @@ type projectItem struct {
 	Description string `dynamodbav:"description,omitempty"`
 	Objectives  string `dynamodbav:"objectives,omitempty"`
 	CreatedAt   string `dynamodbav:"created_at,omitempty"`
+	WrittenBy   string `dynamodbav:"written_by,omitempty"`
 
 	ActivationCode          string `dynamodbav:"activation_code_hash,omitempty"`
+	ActivationCodeHint      string `dynamodbav:"activation_code_hint,omitempty"`
 	ActivationCodeRevokedAt string `dynamodbav:"activation_code_revoked_at,omitempty"`
 
 	Status      project.Status         `dynamodbav:"execution_status"`
@@ -124,7 +126,7 @@ func itemOf(p *project.Project) projectItem {
 	it := projectItem{
 		TenantID: p.TenantID, ProjectID: p.ProjectID, UID: p.UID, Version: p.Version,
 		Name: p.Name, Description: p.Description, Objectives: p.Objectives, CreatedAt: stamp(p.CreatedAt),
-		ActivationCode: p.ActivationCode, ActivationCodeRevokedAt: stamp(p.ActivationCodeRevokedAt),
+		WrittenBy: p.WrittenBy, ActivationCode: p.ActivationCode, ActivationCodeHint: p.ActivationCodeHint, ActivationCodeRevokedAt: stamp(p.ActivationCodeRevokedAt),
 		Status: p.Status, ExecutionID: p.ExecutionID, Attempt: p.Attempt,
 		StartedAt: stamp(p.StartedAt), ClaimedAt: stamp(p.ClaimedAt), HeartbeatAt: stamp(p.HeartbeatAt),
 		CompletedAt: stamp(p.CompletedAt), Error: p.Error, Output: p.Output,
@@ -177,8 +179,8 @@ func readProject(av map[string]types.AttributeValue) (*project.Project, error) {
 	p := &project.Project{
 		Key: project.Key{TenantID: it.TenantID, ProjectID: it.ProjectID}, UID: it.UID, Version: it.Version,
 		Name: it.Name, Description: it.Description, Objectives: it.Objectives,
-		CreatedAt:      s.read("created_at", it.CreatedAt),
-		ActivationCode: it.ActivationCode, ActivationCodeRevokedAt: s.read("activation_code_revoked_at", it.ActivationCodeRevokedAt),
+		CreatedAt: s.read("created_at", it.CreatedAt), WrittenBy: it.WrittenBy,
+		ActivationCode: it.ActivationCode, ActivationCodeHint: it.ActivationCodeHint, ActivationCodeRevokedAt: s.read("activation_code_revoked_at", it.ActivationCodeRevokedAt),
 		Status: it.Status, ExecutionID: it.ExecutionID, Attempt: it.Attempt,
 		StartedAt: s.read("execution_started_at", it.StartedAt), ClaimedAt: s.read("claimed_at", it.ClaimedAt),
 		HeartbeatAt: s.read("heartbeat_at", it.HeartbeatAt), CompletedAt: s.read("execution_completed_at", it.CompletedAt),

@@ -46,9 +46,14 @@ type Project struct {
 	CreatedAt   time.Time
 
 	// ActivationCode is the keyed hash of the code that allows the project
-	// to run.
+	// to run, and ActivationCodeHint the end of the code itself.
 	ActivationCode          string
+	ActivationCodeHint      string
 	ActivationCodeRevokedAt time.Time
+
+	// WrittenBy is the request token of the create or edit that wrote name,
+	// description and objectives last.
+	WrittenBy string
 
 	Status      Status
 	ExecutionID int64
@@ -63,6 +68,11 @@ type Project struct {
 
 	// Attempts holds the last [MaxAttempts] executions, by execution id.
 	Attempts map[int64]Attempt
+}
+
+// Activated says whether p has an activation code that was not revoked.
+func (p *Project) Activated() bool {
+	return p.ActivationCode != "" && p.ActivationCodeRevokedAt.IsZero()
 }
 
 // Progress is how far an execution has come, in its own words.
