@@ -1,0 +1,89 @@
+package settings_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"rekindle/internal/settings"
+)
+
+func from(env map[string]string) *settings.Reader {
+	return settings.From(func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+}
+
+func TestDefaults(t *testing.T) {
+	r := from(nil)
+	if d := r.Timeout(); d != 24*time.Hour {
+		t.Errorf("timeout: got %s, want 24 h", d)
+	}
+	if d := r.HeartbeatTimeout(); d != 0 {
+		t.Errorf("heartbeat limit: got %s, want never", d)
+	}
+	if d := r.Heartbeat(); d != 30*time.Second {
+		t.Errorf("heartbeat: got %s, want 30 s", d)
+	}
+	if err := r.Err(); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSettingsAreRead(t *testing.T) {
+	r := from(map[string]string{
+		"PROJECT_EXECUTION_TIMEOUT_HOURS": "48", "PROJECT_HEARTBEAT_TIMEOUT_MINUTES": "5", "PROJECT_HEARTBEAT_SECONDS": "2",
+		"EXECUTION_TOKEN_SECRET": strings.Repeat("s", 32), "HASHING_SECRET": strings.Repeat("h", 32), "OUTPUT_BASE": "s3://bucket",
+		"PROJECTS_TABLE": "P", "TENANTS_TABLE": "T", "SESSIONS_TABLE": "S", "JOB_QUEUE": "Q", "JOB_DEFINITION": "D", "PROJECT_COMMAND": "true",
+		"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s",
+	})
+	if r.Timeout() != 48*time.Hour || r.HeartbeatTimeout() != 5*time.Minute || r.Heartbeat() != 2*time.Second || r.OutputBase() != "s3://bucket" {
+		t.Error("a setting was not read")
+	}
+	if r.Store(true) == nil || r.Keys() == nil || r.Hasher() == nil || r.Batch() == nil || r.BatchStopper() == nil {
+		t.Error("a part was not made")
+	}
+	if err := r.Err(); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestEveryProblemIsSaidAndNoSecret(t *testing.T) {
+	r := from(map[string]string{
+		"PROJECT_EXECUTION_TIMEOUT_HOURS": "a day", "PROJECT_HEARTBEAT_TIMEOUT_MINUTES": "1", "PROJECT_HEARTBEAT_SECONDS": "0",
+		"EXECUTION_TOKEN_SECRET": "too-short-a-secret", "HASHING_SECRET": "another-short-one", "OUTPUT_BASE": "bucket",
+		"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "aws-secret", "AWS_ENDPOINT_URL_DYNAMODB": "",
+	})
+	r.Timeout()
+	r.HeartbeatTimeout()
+	r.Heartbeat()
+	r.Keys()
+	r.Hasher()
+	r.OutputBase()
+	r.Store(true)
+	r.BatchStopper()
+	err := r.Err()
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	for _, want := range []string{
+		"PROJECT_EXECUTION_TIMEOUT_HOURS must be a number of hours", `"a day"`, "PROJECT_HEARTBEAT_TIMEOUT_MINUTES", "PROJECT_HEARTBEAT_SECONDS",
+		"EXECUTION_TOKEN_SECRET", "HASHING_SECRET", "OUTPUT_BASE", "PROJECTS_TABLE is not set", "TENANTS_TABLE is not set", "SESSIONS_TABLE is not set",
+		"JOB_QUEUE is not set", "AWS_ENDPOINT_URL_DYNAMODB is set but empty",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no word of %s in:\n%v", want, err)
+		}
+	}
+	for _, secret := range []string{"too-short-a-secret", "another-short-one", "aws-secret"} {
+		if strings.Contains(err.Error(), secret) {
+			t.Errorf("the error has a secret:\n%v", err)
+		}
+	}
+}
+
+func TestCredentialsAreNeeded(t *testing.T) {
+	r := from(map[string]string{"PROJECTS_TABLE": "P", "AWS_REGION": "eu-central-1"})
+	r.Store(false)
+	if err := r.Err(); err == nil || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID is not set") {
+		t.Errorf("got %v", err)
+	}
+}
