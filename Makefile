@@ -52,12 +52,16 @@ $(LINT_VENV): requirements-lint.txt
 	@touch $@
 
 .PHONY: bench
-bench: sizes ## Measures speed, and the sizes of the functions.
-	go test -run '^$$' -bench . -benchmem ./...
+bench: sizes ## Measures speed, and the sizes of the functions. BENCHTIME=1x is a quick look.
+	go test -run '^$$' -bench . -benchmem $(if $(BENCHTIME),-benchtime $(BENCHTIME)) ./internal/...
 
 .PHONY: sizes
-sizes: build ## Prints the size of each function, in bytes.
-	@wc -c $(FUNCTIONS:%=bin/%/bootstrap)
+sizes: build ## Prints the size of each function, in bytes, and fails one over its limit.
+	@for f in $(FUNCTIONS); do \
+		limit=10000000; case $$f in status|worker) limit=8000000;; esac; \
+		size=$$(wc -c < bin/$$f/bootstrap); printf '%9d %s\n' $$size $$f; \
+		if [ $$size -gt $$limit ]; then echo "$$f is over $$limit bytes"; exit 1; fi; \
+	done
 
 .PHONY: build
 build: $(FUNCTIONS:%=bin/%/bootstrap) ## Builds the functions into bin/, for Lambda on GOARCH_LAMBDA (arm64).

@@ -29,7 +29,8 @@ func readStat(pid int) (stat, bool) {
 	// The second field is the program's name in brackets; it may hold anything.
 	i := bytes.LastIndexByte(text, ')')
 	fields := strings.Fields(string(text[i+1:]))
-	const state, session, starttime = 3 - 3, 6 - 3, 22 - 3
+	// proc(5) numbers the fields from 1; these begin with its third.
+	const state, session, starttime = 0, 3, 19
 	if i < 0 || len(fields) <= starttime {
 		return stat{}, false
 	}
