@@ -6,13 +6,14 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
+	"rekindle/internal/launch"
 	"rekindle/internal/settings"
 	"rekindle/internal/sweep"
 )
 
 func main() {
 	r := settings.From(nil)
-	store, stopper := r.Store(false), r.BatchStopper()
+	store, stopper := r.Store(false), launch.BatchStopperFrom(r)
 	cfg := sweep.Config{Timeout: r.Timeout(), Heartbeat: r.HeartbeatTimeout()}
 	r.Start(func(log *slog.Logger) lambda.Handler {
 		return sweep.New(store, stopper, cfg, nil, log)

@@ -7,12 +7,13 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"rekindle/internal/api"
+	"rekindle/internal/launch"
 	"rekindle/internal/settings"
 )
 
 func main() {
 	r := settings.From(nil)
-	store, launcher, output := r.Store(true), r.Batch(), r.OutputBase()
+	store, launcher, output := r.Store(true), launch.BatchFrom(r), r.OutputBase()
 	r.Start(func(log *slog.Logger) lambda.Handler {
 		return api.NewRun(store, launcher, output, api.Options{Log: log})
 	})

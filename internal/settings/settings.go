@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"rekindle/internal/dynamo"
-	"rekindle/internal/launch"
 	"rekindle/internal/project"
 	"rekindle/internal/token"
 )
@@ -38,6 +37,16 @@ func (r *Reader) Err() error { return errors.Join(r.problems...) }
 
 func (r *Reader) fail(format string, args ...any) {
 	r.problems = append(r.problems, fmt.Errorf(format, args...))
+}
+
+// Lookup is where the settings come from.
+func (r *Reader) Lookup(name string) (string, bool) { return r.lookup(name) }
+
+// Note keeps a problem that whoever uses the settings has met; nil is none.
+func (r *Reader) Note(err error) {
+	if err != nil {
+		r.problems = append(r.problems, err)
+	}
 }
 
 // Text returns a setting that must not be empty.
@@ -110,29 +119,6 @@ func (r *Reader) Keys() *token.Keyring {
 		r.fail("%s: %w", name, err)
 	}
 	return k
-}
-
-// Batch makes the launcher over JOB_QUEUE and JOB_DEFINITION, whose jobs run
-// PROJECT_COMMAND.
-func (r *Reader) Batch() *launch.Batch {
-	return r.batch(launch.BatchConfig{
-		Queue: r.Text("JOB_QUEUE"), Definition: r.Text("JOB_DEFINITION"),
-		Command: r.Text("PROJECT_COMMAND"), Timeout: r.Timeout(), Keys: r.Keys(),
-	})
-}
-
-// BatchStopper makes a launcher that only looks up and stops jobs, in
-// JOB_QUEUE.
-func (r *Reader) BatchStopper() *launch.Batch {
-	return r.batch(launch.BatchConfig{Queue: r.Text("JOB_QUEUE")})
-}
-
-func (r *Reader) batch(cfg launch.BatchConfig) *launch.Batch {
-	b, err := launch.NewBatch(r.lookup, cfg)
-	if err != nil {
-		r.problems = append(r.problems, err)
-	}
-	return b
 }
 
 // Hasher makes the hasher over HASHING_SECRET. The secret is in no error.

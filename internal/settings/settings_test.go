@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"rekindle/internal/launch"
 	"rekindle/internal/settings"
 )
 
@@ -38,7 +39,7 @@ func TestSettingsAreRead(t *testing.T) {
 	if r.Timeout() != 48*time.Hour || r.HeartbeatTimeout() != 5*time.Minute || r.Heartbeat() != 2*time.Second || r.OutputBase() != "s3://bucket" {
 		t.Error("a setting was not read")
 	}
-	if r.Store(true) == nil || r.Keys() == nil || r.Hasher() == nil || r.Batch() == nil || r.BatchStopper() == nil {
+	if r.Store(true) == nil || r.Keys() == nil || r.Hasher() == nil || launch.BatchFrom(r) == nil || launch.BatchStopperFrom(r) == nil {
 		t.Error("a part was not made")
 	}
 	if err := r.Err(); err != nil {
@@ -59,7 +60,7 @@ func TestEveryProblemIsSaidAndNoSecret(t *testing.T) {
 	r.Hasher()
 	r.OutputBase()
 	r.Store(true)
-	r.BatchStopper()
+	launch.BatchStopperFrom(r)
 	err := r.Err()
 	if err == nil {
 		t.Fatal("got no error")
