@@ -225,6 +225,7 @@ type tenantItem struct {
 	Email        string               `dynamodbav:"email,omitempty"`
 	Subscription project.Subscription `dynamodbav:"subscription_state,omitempty"`
 	TrialSlot    *slotItem            `dynamodbav:"trial_slot,omitempty"`
+	CountEpoch   int64                `dynamodbav:"count_epoch,omitempty"`
 }
 
 type slotItem struct {
@@ -239,7 +240,7 @@ func readTenant(av map[string]types.AttributeValue) (*project.Tenant, error) {
 	if err := attributevalue.UnmarshalMap(av, &it); err != nil {
 		return nil, fmt.Errorf("reading a tenant item: %w", err)
 	}
-	t := &project.Tenant{ID: it.TenantID, Name: it.Name, Slug: it.Slug, Email: it.Email, Subscription: it.Subscription}
+	t := &project.Tenant{ID: it.TenantID, Name: it.Name, Slug: it.Slug, Email: it.Email, Subscription: it.Subscription, CountEpoch: it.CountEpoch}
 	if it.TrialSlot != nil {
 		slot := project.TrialSlot(*it.TrialSlot)
 		t.TrialSlot = &slot

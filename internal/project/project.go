@@ -180,6 +180,7 @@ type Tenant struct {
 	Email        string
 	Subscription Subscription
 	TrialSlot    *TrialSlot
+	CountEpoch   int64 // how often the store has corrected the number of its projects
 }
 
 // TrialSlot names the one execution that a trialing tenant may have. It counts
