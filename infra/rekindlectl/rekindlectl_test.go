@@ -23,6 +23,8 @@ import (
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
+func noonClock() time.Time { return noon }
+
 const hashingSecret = "a secret of a stack, which is long enough"
 
 // bench is an operator at the command line.
