@@ -36,6 +36,9 @@ func buildHandler(f template.Function, env settings.Lookup, engine *launch.Local
 	case "worker":
 		store, cfg := r.Store(false), api.WorkerConfig{Keys: r.Keys(), Timeout: r.Timeout(), Heartbeat: r.Heartbeat()}
 		build = func() lambda.Handler { return api.NewWorker(store, cfg, o) }
+	case "projects":
+		store, hasher, cfg := r.Store(true), r.Hasher(), api.ProjectsConfig{Timeout: r.Timeout()}
+		build = func() lambda.Handler { return api.NewProjects(store, engine, hasher, cfg, o) }
 	default:
 		return nil, fmt.Errorf("Resources.%s.Properties.CodeUri: this machine has no handler for %s", f.LogicalID, f.CodeURI)
 	}

@@ -88,6 +88,16 @@ func TestPoliciesAllowWhatTheCodeCallsAndNoMore(t *testing.T) {
 			"dynamodb:BatchGetItem": {projects, tenants, sessions},
 			"dynamodb:UpdateItem":   {sessions},
 		},
+		"ProjectsFunction": {
+			"dynamodb:BatchGetItem": {projects, tenants, sessions},
+			"dynamodb:GetItem":      {projects, tenants},
+			"dynamodb:UpdateItem":   {projects, tenants, sessions},
+			"dynamodb:PutItem":      {projects},
+			"dynamodb:DeleteItem":   {projects},
+			"dynamodb:Query":        {projects, "${ProjectsTable.Arn}/index/created-at"},
+			"batch:TerminateJob":    {batch + "job/*"},
+			"batch:ListJobs":        {"*"},
+		},
 		"WorkerFunction": {
 			"dynamodb:GetItem":    {projects},
 			"dynamodb:UpdateItem": {projects},

@@ -39,12 +39,19 @@ func TestRoutesOfTheDeployedTemplate(t *testing.T) {
 		got[strings.TrimSpace(r.Method+" "+r.Path)] = r.Function
 	}
 	want := map[string]string{
-		"POST /api/tenant/projects/{project_id}/run":           "RunFunction",
-		"POST /api/tenant/projects/{project_id}/restart":       "RestartFunction",
-		"GET /api/tenant/projects/{project_id}/status":         "StatusFunction",
-		"POST /api/worker/executions/{execution_id}/claim":     "WorkerFunction",
-		"POST /api/worker/executions/{execution_id}/heartbeat": "WorkerFunction",
-		"POST /api/worker/executions/{execution_id}/result":    "WorkerFunction",
+		"POST /api/tenant/projects/{project_id}/run":             "RunFunction",
+		"POST /api/tenant/projects/{project_id}/restart":         "RestartFunction",
+		"GET /api/tenant/projects/{project_id}/status":           "StatusFunction",
+		"GET /api/tenant/projects":                               "ProjectsFunction",
+		"POST /api/tenant/projects":                              "ProjectsFunction",
+		"GET /api/tenant/projects/{project_id}":                  "ProjectsFunction",
+		"PUT /api/tenant/projects/{project_id}":                  "ProjectsFunction",
+		"DELETE /api/tenant/projects/{project_id}":               "ProjectsFunction",
+		"POST /api/tenant/projects/{project_id}/activation-code": "ProjectsFunction",
+		"POST /api/tenant/projects/{project_id}/cancel":          "ProjectsFunction",
+		"POST /api/worker/executions/{execution_id}/claim":       "WorkerFunction",
+		"POST /api/worker/executions/{execution_id}/heartbeat":   "WorkerFunction",
+		"POST /api/worker/executions/{execution_id}/result":      "WorkerFunction",
 		DefaultPath: "StatusFunction",
 	}
 	for route, function := range want {
@@ -59,6 +66,7 @@ func TestEnvironmentOfTheDeployedFunctions(t *testing.T) {
 		projects, tenants, sessions = "PROJECTS_TABLE", "TENANTS_TABLE", "SESSIONS_TABLE"
 		timeout, secret             = "PROJECT_EXECUTION_TIMEOUT_HOURS", "EXECUTION_TOKEN_SECRET"
 		output, queue, definition   = "OUTPUT_BASE", "JOB_QUEUE", "JOB_DEFINITION"
+		hashing                     = "HASHING_SECRET"
 		command, beat, silence      = "PROJECT_COMMAND", "PROJECT_HEARTBEAT_SECONDS", "PROJECT_HEARTBEAT_TIMEOUT_MINUTES"
 	)
 	starts := []string{projects, tenants, sessions, timeout, secret, output, queue, definition, command}
@@ -67,17 +75,19 @@ func TestEnvironmentOfTheDeployedFunctions(t *testing.T) {
 		dir  string
 		vars []string
 	}{
-		"RunFunction":     {"functions/run", starts},
-		"RestartFunction": {"functions/restart", starts},
-		"StatusFunction":  {"functions/status", []string{projects, tenants, sessions, timeout}},
-		"WorkerFunction":  {"functions/worker", []string{projects, timeout, secret, beat}},
-		"CleanupFunction": {"functions/cleanup", []string{projects, timeout, queue, silence}},
+		"RunFunction":      {"functions/run", starts},
+		"RestartFunction":  {"functions/restart", starts},
+		"StatusFunction":   {"functions/status", []string{projects, tenants, sessions, timeout}},
+		"ProjectsFunction": {"functions/projects", []string{projects, tenants, sessions, timeout, hashing, queue}},
+		"WorkerFunction":   {"functions/worker", []string{projects, timeout, secret, beat}},
+		"CleanupFunction":  {"functions/cleanup", []string{projects, timeout, queue, silence}},
 	}
 	values := map[string]string{
 		projects: "ProjectsTable", tenants: "TenantsTable", sessions: "SessionsTable",
 		timeout: "24", beat: "30", silence: "", output: "s3://outputbucket",
-		secret: "{{resolve:secretsmanager:ExecutionTokenSecret:SecretString}}",
-		queue:  "rekindle-projects", definition: "rekindle-runner", command: `["rekindle-sample"]`,
+		secret:  "{{resolve:secretsmanager:ExecutionTokenSecret:SecretString}}",
+		hashing: "{{resolve:secretsmanager:HashingSecret:SecretString}}",
+		queue:   "rekindle-projects", definition: "rekindle-runner", command: `["rekindle-sample"]`,
 	}
 	for _, f := range open(t, nil).Functions {
 		w, ours := want[f.LogicalID]
