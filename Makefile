@@ -15,6 +15,7 @@ GO_BUILD_LAMBDA = CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH_LAMBDA) go build -tag
 
 NODE_MODULES := infra/local/node_modules/.package-lock.json
 LINT_VENV := .venv/lint/installed
+MOTO_VENV := .venv/moto/installed
 
 .PHONY: help
 help: ## Lists the targets.
@@ -37,6 +38,17 @@ run: deps ## Serves Rekindle on this machine. ARGS="-listen 127.0.0.1:9000" pass
 test: deps ## Runs every test, with the race detector.
 	go vet ./...
 	go test -race -timeout 15m ./...
+	@if [ -e $(MOTO_VENV) ]; then $(MAKE) --no-print-directory moto; \
+	else echo "Not run: the store's suite on a second database. 'make moto' installs and runs it (Python 3.11)."; fi
+
+.PHONY: moto
+moto: deps $(MOTO_VENV) ## Runs the store's suite on a second, independent database (moto).
+	REKINDLE_TEST_DATABASE=moto go test -count=1 -short -timeout 15m ./internal/dynamo ./internal/api ./internal/settle
+
+$(MOTO_VENV): requirements-moto.txt
+	python3 -m venv --clear .venv/moto
+	.venv/moto/bin/pip install --quiet --disable-pip-version-check --requirement requirements-moto.txt
+	@touch $@
 
 .PHONY: lint
 lint: $(LINT_VENV) ## Checks formatting, Go code and template.yaml.

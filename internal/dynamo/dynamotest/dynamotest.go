@@ -40,13 +40,19 @@ type DB struct {
 
 var prefixes atomic.Int64
 
-// Endpoint returns the server that the tests use: the one that
-// REKINDLE_TEST_DYNAMODB names, or dynalite.
+// Endpoint returns the server that the tests use: dynalite, or moto where
+// REKINDLE_TEST_DATABASE says so.
 func Endpoint(t testing.TB) string {
-	if endpoint := os.Getenv("REKINDLE_TEST_DYNAMODB"); endpoint != "" {
-		return endpoint
+	t.Helper()
+	switch name := os.Getenv("REKINDLE_TEST_DATABASE"); name {
+	case "", "dynalite":
+		return dynalitetest.ForTest(t)
+	case "moto":
+		return motoEndpoint(t)
+	default:
+		t.Fatalf("REKINDLE_TEST_DATABASE is %q: it is dynalite or moto", name)
+		return ""
 	}
-	return dynalitetest.ForTest(t)
 }
 
 // Open makes the tables and the store.
@@ -87,16 +93,24 @@ func Open(t testing.TB) *DB {
 // Root returns the folder of go.mod.
 func Root(t testing.TB) string {
 	t.Helper()
-	dir, err := os.Getwd()
+	root, err := moduleRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return root
+}
+
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
 	for ; ; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
+			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			t.Fatal("no go.mod above the test's folder")
+			return "", errors.New("no go.mod above the test's folder")
 		}
 	}
 }
