@@ -48,7 +48,7 @@ const (
 // asks for something.
 func connect(ctx context.Context, t target, env func(string) (string, bool)) (*stack, error) {
 	if t.local != "" {
-		return connectLocal(t.local)
+		return connectLocal(t.local, env)
 	}
 	set, err := settingsOf(t, env)
 	if err != nil {
@@ -117,7 +117,7 @@ func connectAWS(ctx context.Context, set func(string) string) (*stack, error) {
 				}
 			}
 			if len(missing) > 0 {
-				return nil, usagef("say where: --local for the stack on this machine, or %s for one in an AWS account", strings.Join(missing, ", "))
+				return nil, usagef("say where: --local for the stack on this machine, or %s for one in an AWS account (rekindlectl --help says how to get them)", strings.Join(missing, ", "))
 			}
 			cfg, err := configure()
 			if err != nil {
@@ -135,7 +135,7 @@ func connectAWS(ctx context.Context, set func(string) string) (*stack, error) {
 		sweep: func(ctx context.Context, dryRun bool) (*sweep.Receipt, error) {
 			name := set(cleanupSetting)
 			if name == "" {
-				return nil, usagef("say where: --local for the stack on this machine, or %s for one in an AWS account", cleanupSetting)
+				return nil, usagef("say where: --local for the stack on this machine, or %s for one in an AWS account (rekindlectl --help says how to get it)", cleanupSetting)
 			}
 			cfg, err := configure()
 			if err != nil {
@@ -164,7 +164,7 @@ type localStack struct {
 }
 
 // connectLocal finds the stack that serves a data folder now.
-func connectLocal(data string) (*stack, error) {
+func connectLocal(data string, env func(string) (string, bool)) (*stack, error) {
 	absent := fmt.Errorf("no stack serves %s: start one with make run, or name its data folder with --local=FOLDER", data)
 	text, err := os.ReadFile(filepath.Join(data, "stack.json"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -182,19 +182,19 @@ func connectLocal(data string) (*stack, error) {
 	if p, err := os.FindProcess(at.PID); err != nil || errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone) {
 		return nil, absent
 	}
-	env := map[string]string{dynamo.EndpointSetting: at.Database}
+	database := map[string]string{dynamo.EndpointSetting: at.Database}
 	// What the stack itself uses, for some databases keep the tables of each
 	// access key apart.
 	for name, otherwise := range map[string]string{
 		regionSetting: "us-east-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_SESSION_TOKEN": "",
 	} {
-		if env[name] = os.Getenv(name); env[name] == "" {
-			env[name] = otherwise
+		if database[name], _ = env(name); database[name] == "" {
+			database[name] = otherwise
 		}
 	}
 	return &stack{
 		store: func() (store, error) {
-			client, err := dynamo.ClientFromEnv(func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+			client, err := dynamo.ClientFromEnv(func(name string) (string, bool) { v, ok := database[name]; return v, ok })
 			if err != nil {
 				return nil, fmt.Errorf("the local stack: %w", err)
 			}

@@ -52,6 +52,9 @@ func TestListTenantsYieldsTenantsAndNothingElseOfTheirTable(t *testing.T) {
 	if got := sorted(t, db.ListTenants(t.Context()), func(x *project.Tenant) string { return x.ID }); len(got) != 0 {
 		t.Errorf("with no tenant: got %v", got)
 	}
+	if err := db.IssueCode(t.Context(), project.ActivationCode{Hash: "hash", IssuedAt: noon}); err != nil {
+		t.Fatal(err)
+	}
 	var want []string
 	for i := range 5 {
 		id := fmt.Sprintf("tenant-%d", i)
