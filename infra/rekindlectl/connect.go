@@ -183,8 +183,8 @@ func connectLocal(data string, env func(string) (string, bool)) (*stack, error) 
 		return nil, absent
 	}
 	database := map[string]string{dynamo.EndpointSetting: at.Database}
-	// What the stack itself uses, for some databases keep the tables of each
-	// access key apart.
+	// What the stack itself uses, for some databases keep the tables of each region
+	// and access key apart.
 	for name, otherwise := range map[string]string{
 		regionSetting: "us-east-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_SESSION_TOKEN": "",
 	} {
