@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/mail"
 	"regexp"
 	"slices"
@@ -107,7 +108,7 @@ e-mail address. Without --subscription it can't run projects yet.`,
 				return err
 			}
 			if !created {
-				return errors.New("there is a tenant " + strconv.Quote(t.ID) + " already")
+				return whyTaken(ctx, db, &t)
 			}
 			return a.printTenant(&t)
 		}),
@@ -122,6 +123,18 @@ e-mail address. Without --subscription it can't run projects yet.`,
 	}
 	must(c.RegisterFlagCompletionFunc("subscription", cobra.FixedCompletions(subscriptionStates(), cobra.ShellCompDirectiveNoFileComp)))
 	return c
+}
+
+// whyTaken says which of a new tenant's names another one has.
+func whyTaken(ctx context.Context, db store, t *project.Tenant) error {
+	_, err := db.GetTenant(ctx, t.ID)
+	switch {
+	case errors.Is(err, dynamo.ErrNoTenant):
+		return fmt.Errorf("the slug %q is another tenant's", t.Slug)
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("there is a tenant %q already", t.ID)
 }
 
 func (a *app) tenantList() *cobra.Command {
