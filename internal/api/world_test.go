@@ -39,6 +39,10 @@ type world struct {
 	now time.Time
 
 	run, restart, status, worker *api.Handler
+
+	projects *api.Handler
+	hasher   *project.Hasher
+	outputs  *outputs
 }
 
 func newWorld(t *testing.T) *world {
@@ -53,6 +57,11 @@ func newWorld(t *testing.T) *world {
 	w.restart = api.NewRestart(w.db, w.engine, "/out", o)
 	w.status = api.NewStatus(w.db, project.DefaultTimeout, o)
 	w.worker = api.NewWorker(w.db, api.WorkerConfig{Keys: keys, Timeout: project.DefaultTimeout, Heartbeat: 30 * time.Second}, o)
+	if w.hasher, err = project.NewHasher(strings.Repeat("h", 32)); err != nil {
+		t.Fatal(err)
+	}
+	w.outputs = &outputs{}
+	w.projects = api.NewProjects(w.db, w.engine, w.hasher, api.ProjectsConfig{Timeout: project.DefaultTimeout, Outputs: w.outputs}, o)
 	w.tenant("acme", project.Active)
 	w.tenant("rival", project.Active)
 	w.session(sessionToken, noon.Add(project.SessionLife), noon)
@@ -134,6 +143,35 @@ type engine struct {
 	alive    map[int64][]string
 	refuse   error
 	onLaunch func(project.Ref)
+	stopped  []stop
+	stopErr  error
+}
+
+// stop is one request to stop an execution's work.
+type stop struct {
+	ref           project.Ref
+	jobID, reason string
+}
+
+func (e *engine) Stop(_ context.Context, ref project.Ref, jobID, reason string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stopped = append(e.stopped, stop{ref, jobID, reason})
+	return e.stopErr
+}
+
+// outputs remembers whose output it was told to remove.
+type outputs struct {
+	mu      sync.Mutex
+	removed []string // tenant/uid
+	err     error
+}
+
+func (o *outputs) Remove(_ context.Context, tenantID, projectUID string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.removed = append(o.removed, tenantID+"/"+projectUID)
+	return o.err
 }
 
 func (e *engine) Launch(_ context.Context, ref project.Ref) (string, error) {
@@ -170,6 +208,7 @@ func (e *engine) launches() int {
 type call struct {
 	route   string // "POST /api/tenant/projects/{project_id}/run"
 	params  map[string]string
+	query   map[string]string
 	headers map[string]string
 	body    string
 	base64  bool
@@ -199,7 +238,7 @@ func (w *world) do(h *api.Handler, c call) answer {
 func invoke(t *testing.T, ctx context.Context, h *api.Handler, c call) answer {
 	t.Helper()
 	event := events.APIGatewayV2HTTPRequest{
-		Version: "2.0", RouteKey: c.route, Headers: c.headers, PathParameters: c.params, Body: c.body, IsBase64Encoded: c.base64,
+		Version: "2.0", RouteKey: c.route, Headers: c.headers, PathParameters: c.params, QueryStringParameters: c.query, Body: c.body, IsBase64Encoded: c.base64,
 	}
 	event.RequestContext.RequestID = "req-1"
 	payload, err := json.Marshal(event)
@@ -217,7 +256,7 @@ func invoke(t *testing.T, ctx context.Context, h *api.Handler, c call) answer {
 	a := answer{status: resp.StatusCode, headers: resp.Headers, raw: resp.Body}
 	d := json.NewDecoder(strings.NewReader(resp.Body))
 	d.UseNumber()
-	if err := d.Decode(&a.body); err != nil {
+	if err := d.Decode(&a.body); err != nil && (resp.StatusCode != 204 || resp.Body != "") {
 		t.Fatalf("the answer is no JSON object: %v\n%s", err, resp.Body)
 	}
 	for name := range resp.Headers {
