@@ -741,33 +741,30 @@ func TestOneOfFiftyActivationsByOneCodeWins(t *testing.T) {
 
 func TestCancelEndsTheExecutionAndStopsItsWork(t *testing.T) {
 	w := newWorld(t)
-	p := w.insert("site", project.Running)
-	if _, err := w.db.Claim(t.Context(), p.Ref(), project.Claim{RunnerID: "runner-1", JobID: "job-1"}, noon); err != nil {
-		t.Fatal(err)
-	}
+	ref, report := w.claimed("site")
 	a := w.do(w.projects, on("POST /cancel", "site", body(`{"expected_attempt":1}`)))
 	if want := `{"success":true,"message":"Project execution cancelled","status":"failed"}`; a.status != 200 || a.raw != want {
 		t.Fatalf("got %d %s, want %s", a.status, a.raw, want)
 	}
 	now := w.db.Read(t, key("site"))
-	if now.Status != project.Failed || now.Error != "cancelled" || !now.CompletedAt.Equal(noon) || now.Attempts[77].Outcome != project.OutcomeCancelled {
+	if now.Status != project.Failed || now.Error != "cancelled" || !now.CompletedAt.Equal(noon) || now.Attempts[ref.ExecutionID].Outcome != project.OutcomeCancelled {
 		t.Errorf("the project is %+v", now)
 	}
-	if want := []stop{{p.Ref(), "job-1", "cancelled"}}; !reflect.DeepEqual(w.engine.stopped, want) {
+	if want := []stop{{ref, "job-1", "cancelled"}}; !reflect.DeepEqual(w.engine.stopped, want) {
 		t.Errorf("stopped: %v, want %v", w.engine.stopped, want)
 	}
 	w.want(w.do(w.projects, on("POST /cancel", "site")), 400, project.CodeNotRunning, "Only running projects can be cancelled. Current status: failed")
 
-	// The result that comes all the same is kept as late.
-	err := w.db.KeepLate(t.Context(), p.Ref(), "runner-1", project.Late{Outcome: project.OutcomeCompleted, ReceivedAt: noon})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if late := w.db.Read(t, key("site")).Attempts[77].Late; late == nil || late.Outcome != project.OutcomeCompleted {
+	// The result that comes all the same is kept as late, and the runner told
+	// to stop.
+	w.want(w.report("heartbeat", ref, report, `{}`), 409, project.CodeAttemptClosed, "")
+	w.want(w.report("result", ref, report, `{"outcome":"completed","exit_code":0}`), 409, project.CodeAttemptClosed, "")
+	now = w.db.Read(t, key("site"))
+	if late := now.Attempts[ref.ExecutionID].Late; late == nil || late.Outcome != project.OutcomeCompleted {
 		t.Errorf("the late result is %+v", late)
 	}
-	if s := w.db.Read(t, key("site")).Status; s != project.Failed {
-		t.Errorf("the late result made the project %s", s)
+	if now.Status != project.Failed {
+		t.Errorf("the late result made the project %s", now.Status)
 	}
 }
 
