@@ -50,6 +50,13 @@ $(MOTO_VENV): requirements-moto.txt
 	.venv/moto/bin/pip install --quiet --disable-pip-version-check --requirement requirements-moto.txt
 	@touch $@
 
+FUZZTIME ?= 20s
+.PHONY: fuzz
+fuzz: deps ## Looks for inputs that break the readers, FUZZTIME (20s) a target.
+	@for target in internal/token:FuzzVerify internal/project:FuzzTexts internal/api:FuzzEvent internal/api:FuzzBody internal/api:FuzzCursor; do \
+		go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) ./$${target%:*} || exit 1; \
+	done
+
 .PHONY: lint
 lint: $(LINT_VENV) ## Checks formatting, Go code and template.yaml.
 	@unformatted=$$(gofmt -l functions infra internal); \

@@ -115,9 +115,11 @@ func TestStopDuringTheClaimStartsNothing(t *testing.T) {
 func TestClaimTakesOnlyAGrantForOne(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]http.HandlerFunc{
-		"a page":            func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>Welcome to our network") },
-		"an empty object":   func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") },
-		"a redirect":        func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect) },
+		"a page":          func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>Welcome to our network") },
+		"an empty object": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") },
+		"a redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		},
 		"another execution": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"execution_id":1,"report_token":"x"}`) },
 		"an endless answer": func(w http.ResponseWriter, _ *http.Request) {
 			for chunk := bytes.Repeat([]byte(" "), 1<<20); ; {
