@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,23 +38,8 @@ func (m memory) Load(context.Context, string, project.Key) (*project.Session, *p
 }
 func (m memory) TouchSession(context.Context, string, time.Time) error { return nil }
 
-func statusEvent(b *testing.B) []byte {
-	b.Helper()
-	event := events.APIGatewayV2HTTPRequest{
-		Version: "2.0", RouteKey: "GET /api/tenant/projects/{project_id}/status",
-		Headers:        map[string]string{"x-session-token": sessionToken, "host": "api.example.com", "accept": "*/*", "user-agent": "bench"},
-		PathParameters: map[string]string{"project_id": "site"},
-	}
-	event.RequestContext.RequestID = "req-1"
-	payload, err := json.Marshal(event)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return payload
-}
-
 func measure(b *testing.B, h *api.Handler) {
-	payload := statusEvent(b)
+	payload := eventOf(b, action("status", "site"))
 	b.ReportAllocs()
 	for b.Loop() {
 		out, err := h.Invoke(context.Background(), payload)
@@ -91,4 +78,76 @@ func BenchmarkStatusThroughClient(b *testing.B) {
 	}
 	store := dynamo.New(client, dynamo.Tables{Projects: "P", Tenants: "T", Sessions: "S"})
 	measure(b, api.NewStatus(store, project.DefaultTimeout, quiet))
+}
+
+// BenchmarkCalls counts the requests to DynamoDB that each call makes, on a real
+// database: the number that is paid for, and waited for.
+func BenchmarkCalls(b *testing.B) {
+	for _, c := range []struct {
+		name, verb string
+		status     project.Status
+		tenant     project.Subscription
+	}{
+		{"status", "status", project.Failed, project.Active},
+		{"run", "run", project.Pending, project.Active},
+		{"restart", "restart", project.Failed, project.Active},
+		{"trial-run", "run", project.Pending, project.Trialing},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			db := dynamotest.Open(b)
+			if _, err := db.PutTenant(b.Context(), &project.Tenant{ID: "acme", Slug: "acme", Subscription: c.tenant}); err != nil {
+				b.Fatal(err)
+			}
+			s := &project.Session{TokenHash: project.Hash(sessionToken), TenantID: "acme", ExpiresAt: noon.Add(time.Hour), LastSeen: noon}
+			if _, err := db.PutSession(b.Context(), s, noon); err != nil {
+				b.Fatal(err)
+			}
+			e := &engine{alive: map[int64][]string{}}
+			handlers := map[string]*api.Handler{
+				"run": api.NewRun(db, e, "/out", quiet), "restart": api.NewRestart(db, e, "/out", quiet), "status": api.NewStatus(db, project.DefaultTimeout, quiet),
+			}
+			calls, n := 0, 0
+			for b.Loop() {
+				b.StopTimer()
+				n++
+				id := "p" + strconv.Itoa(n)
+				p := &project.Project{Key: key(id), UID: "u" + id, Version: 1, Name: "N", Description: "D", Objectives: "O", ActivationCode: "h", Status: c.status}
+				if c.status == project.Failed {
+					p.ExecutionID, p.Attempt, p.Attempts = 77, 1, map[int64]project.Attempt{77: {ExecutionID: 77, Number: 1, StartedAt: noon}}
+				}
+				if _, err := db.PutProject(b.Context(), p); err != nil {
+					b.Fatal(err)
+				}
+				payload := eventOf(b, action(c.verb, id))
+				db.Wire.Set(nil)
+				b.StartTimer()
+				out, err := handlers[c.verb].Invoke(b.Context(), payload)
+				if err != nil || !strings.Contains(string(out), `"statusCode":200`) {
+					b.Fatalf("%v %s", err, out)
+				}
+				b.StopTimer()
+				for _, made := range db.Wire.Calls() {
+					calls += made
+				}
+				if c.tenant == project.Trialing { // the next one may run too
+					if _, err := db.Settle(b.Context(), project.Settlement{Ref: db.Read(b, key(id)).Ref(), Event: project.Fail, Error: "e", At: noon, Token: "t"}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(calls)/float64(b.N), "calls/op")
+		})
+	}
+}
+
+func eventOf(b *testing.B, c call) []byte {
+	b.Helper()
+	event := events.APIGatewayV2HTTPRequest{Version: "2.0", RouteKey: c.route, Headers: c.headers, PathParameters: c.params}
+	event.RequestContext.RequestID = "req-1"
+	payload, err := json.Marshal(event)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return payload
 }
