@@ -215,8 +215,9 @@ func (v versions) has(version int64) bool {
 }
 
 // remove deletes a project, and then what it wrote. If that fails, or the
-// process ends before it, files stay under a uid that no project ever has again:
-// they cost space, and nobody can reach them.
+// process ends before it, or the runner of an execution that was just cancelled
+// writes once more, files stay under a uid that no project ever has again: they
+// cost space, and nobody can reach them.
 func (s *projects) remove(ctx context.Context, req *request, c *caller, _ struct{}) (any, error) {
 	p := c.project
 	for race := range maxRaces {

@@ -263,8 +263,9 @@ func (s *Store) AssignCode(ctx context.Context, p *project.Project, hash string,
 	return nil, project.Refuse(project.CodeContended, nil)
 }
 
-// takeCode is the first step of [Store.AssignCode]. It returns nil where a code
-// that was taken in vain has just been released: try again.
+// takeCode is the first step of [Store.AssignCode]. It returns nil where the code
+// has changed hands since the refusal, or was taken in vain and has just been
+// released: try again.
 func (s *Store) takeCode(ctx context.Context, p *project.Project, hash string, now time.Time) (*heldCode, error) {
 	holder := holderItem{p.TenantID, p.ProjectID, p.UID, project.NewToken()}
 	ours := name(attrUsedBy + ".tenant_id").Equal(expression.Value(p.TenantID)).
@@ -291,11 +292,10 @@ func (s *Store) takeCode(ctx context.Context, p *project.Project, hash string, n
 		return nil, project.Refuse(project.CodeActivationUnknown, nil)
 	case !c.RevokedAt.IsZero():
 		return nil, project.Refuse(project.CodeActivationCodeRevoked, nil)
-	case c.UsedBy == project.Key{} || c.heldBy(p):
-		if err := c.Check(now); err != nil {
-			return nil, err
-		}
-		return nil, nil // it has become free since
+	case c.UsedBy == project.Key{}:
+		return nil, c.Check(now) // if it may be assigned, it has become free since
+	case c.heldBy(p):
+		return nil, nil // a twin has taken it since
 	}
 	released, err := s.releaseStray(ctx, c)
 	if err != nil || released {
