@@ -226,6 +226,7 @@ type tenantItem struct {
 	Subscription project.Subscription `dynamodbav:"subscription_state,omitempty"`
 	TrialSlot    *slotItem            `dynamodbav:"trial_slot,omitempty"`
 	CountEpoch   int64                `dynamodbav:"count_epoch,omitempty"`
+	CreatedBy    string               `dynamodbav:"created_by,omitempty"` // the token of the put that wrote it
 }
 
 type slotItem struct {
@@ -254,6 +255,13 @@ type sessionItem struct {
 	ExpiresAt string `dynamodbav:"expires_at"`
 	LastSeen  string `dynamodbav:"last_seen"`
 	TTL       int64  `dynamodbav:"ttl"` // when DynamoDB may delete the item, in seconds since 1970
+}
+
+func sessionItemOf(sess *project.Session) sessionItem {
+	return sessionItem{
+		TokenHash: sess.TokenHash, TenantID: sess.TenantID,
+		ExpiresAt: stamp(sess.ExpiresAt), LastSeen: stamp(sess.LastSeen), TTL: sess.ExpiresAt.Unix(),
+	}
 }
 
 func readSession(av map[string]types.AttributeValue) (*project.Session, error) {

@@ -252,20 +252,10 @@ func (s *Store) PutProject(ctx context.Context, p *project.Project) (bool, error
 	return s.put(ctx, s.tables.Projects, itemOf(p), expression.AttributeNotExists(expression.Name(attrTenantID)))
 }
 
-// PutTenant inserts a tenant that is not there yet, and says whether it did.
-func (s *Store) PutTenant(ctx context.Context, t *project.Tenant) (bool, error) {
-	return s.put(ctx, s.tables.Tenants, tenantItem{
-		TenantID: t.ID, Record: recordTenant, Name: t.Name, Slug: t.Slug, Email: t.Email, Subscription: t.Subscription,
-	}, expression.AttributeNotExists(expression.Name(attrTenantID)))
-}
-
 // PutSession inserts a session that is not there yet, or that had ended by now,
 // and says whether it did.
 func (s *Store) PutSession(ctx context.Context, sess *project.Session, now time.Time) (bool, error) {
-	return s.put(ctx, s.tables.Sessions, sessionItem{
-		TokenHash: sess.TokenHash, TenantID: sess.TenantID,
-		ExpiresAt: stamp(sess.ExpiresAt), LastSeen: stamp(sess.LastSeen), TTL: sess.ExpiresAt.Unix(),
-	}, expression.Or(
+	return s.put(ctx, s.tables.Sessions, sessionItemOf(sess), expression.Or(
 		expression.AttributeNotExists(expression.Name(attrTokenHash)),
 		expression.Name("expires_at").LessThanEqual(expression.Value(stamp(now))),
 		expression.Name(attrLastSeen).LessThanEqual(expression.Value(stamp(now.Add(-project.SessionIdle)))),
