@@ -3,8 +3,6 @@ package project
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 )
 
@@ -173,11 +171,11 @@ func Refuse(code Code, fields Fields) *Error {
 
 // Error returns the code's sentence with its fields filled in.
 func (e *Error) Error() string {
-	sentence := Sentences[e.Code]
-	for _, name := range slices.Sorted(maps.Keys(e.Fields)) {
-		sentence = strings.ReplaceAll(sentence, "{"+name+"}", fmt.Sprint(e.Fields[name]))
+	fill := make([]string, 0, 2*len(e.Fields))
+	for name, value := range e.Fields {
+		fill = append(fill, "{"+name+"}", fmt.Sprint(value))
 	}
-	return sentence
+	return strings.NewReplacer(fill...).Replace(Sentences[e.Code])
 }
 
 // Unwrap returns the cause.
