@@ -255,6 +255,42 @@ func TestCodeTakenInVainByACrashedRequestIsReleasedByTheNext(t *testing.T) {
 	}
 }
 
+// The project may take a code anew, for good, before a request that took it in
+// vain gets to release it.
+func TestReleaseSparesACodeThatWasTakenAnew(t *testing.T) {
+	db := dynamotest.Open(t)
+	p := unactivated(t, db, site)
+	issue(t, db, "h1")
+	issue(t, db, "h2")
+	step, nested := 0, false
+	must := func(_ *project.Project, err error) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	db.Wire.Set(func(op string, _ int, next func() (*http.Response, error)) (*http.Response, error) {
+		if op != "UpdateItem" || nested {
+			return next()
+		}
+		nested = true
+		switch step++; step {
+		case 2: // giving: the project gets the other code
+			must(db.AssignCode(t.Context(), p, "h2", noon))
+		case 3: // releasing: that was revoked, and the project has taken this one
+			must(nil, db.RevokeCode(t.Context(), "h2", noon))
+			must(db.AssignCode(t.Context(), db.Read(t, site), "h1", noon))
+		}
+		nested = false
+		return next()
+	})
+	_, err := db.AssignCode(t.Context(), p, "h1", noon)
+	wantCode(t, err, project.CodeActivationPresent)
+	db.Wire.Set(nil)
+	if c, now := code(t, db, "h1"), db.Read(t, site); step != 3 || c.UsedBy != site || now.ActivationCode != "h1" || !now.Activated() {
+		t.Errorf("step %d: the code is %+v, the project %+v", step, c, now)
+	}
+}
+
 func TestStalledAssignmentDoesNotOutliveARevocation(t *testing.T) {
 	db := dynamotest.Open(t)
 	p := unactivated(t, db, site)

@@ -9,7 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"rekindle/internal/project"
 )
@@ -227,22 +226,20 @@ func (s *Store) EditProject(ctx context.Context, p *project.Project, d project.D
 // [project.CodeProjectRunning]. A project that has gone since it was read is a
 // success. The tenant is as it was read before.
 func (s *Store) DeleteProject(ctx context.Context, p *project.Project, t *project.Tenant) error {
-	// Without the alternative, the client's retry after a lost reply would be
-	// refused: a deleted item keeps no token to recognise.
-	expr, err := expression.NewBuilder().WithCondition(
-		expression.Or(expression.AttributeNotExists(name(attrTenantID)), idle(p))).Build()
+	expr, err := expression.NewBuilder().WithCondition(idle(p)).Build()
 	if err != nil {
 		return fmt.Errorf("building the deletion of a project: %w", err)
 	}
-	out, err := s.db.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+	_, err = s.db.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 		TableName: &s.tables.Projects, Key: projectKey(p.Key), ConditionExpression: expr.Condition(),
 		ExpressionAttributeNames: expr.Names(), ExpressionAttributeValues: expr.Values(),
-		ReturnValues: types.ReturnValueAllOld,
 	})
 	if _, refused := failedCondition(err); refused {
 		now, err := s.Get(ctx, p.Key)
 		switch {
 		case project.CodeOf(err) == project.CodeProjectNotFound || err == nil && now.UID != p.UID:
+			// By another's deletion, or by our own, met by the client's retry:
+			// then the count stays one too high, which heals.
 			return nil
 		case err != nil:
 			return err
@@ -254,9 +251,7 @@ func (s *Store) DeleteProject(ctx context.Context, p *project.Project, t *projec
 	if err != nil {
 		return fault("deleting a project", err)
 	}
-	// Without attributes it was another's deletion, or our own first try: then
-	// the count is one too high, which heals.
-	if len(out.Attributes) > 0 && t != nil {
+	if t != nil {
 		s.unreserve(ctx, t)
 	}
 	return nil
