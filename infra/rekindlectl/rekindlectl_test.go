@@ -160,6 +160,7 @@ func TestBadInputIsRefusedWithItsReason(t *testing.T) {
 		args []string
 	}{
 		{exitFailed, `there is a tenant "acme" already`, create("acme", "Acme", "acme-2", "a@b.example")},
+		{exitFailed, `the slug "acme" is another tenant's`, create("acme-2", "Acme", "acme", "a@b.example")},
 		{exitUsage, `--id: an id is 1 to 63 characters of a-z, 0-9, - and _, and begins with a letter or a digit; it is "A.b"`, create("A.b", "Acme", "acme", "a@b.example")},
 		{exitUsage, `--id: an id is 1 to 63`, create("code#x", "Acme", "acme", "a@b.example")},
 		{exitUsage, `--slug: a slug is 1 to 63 characters of a-z, 0-9 and -, and begins with a letter or a digit; it is "Acme Inc"`, create("a", "Acme", "Acme Inc", "a@b.example")},

@@ -52,20 +52,18 @@ func (a *app) printTenant(t *project.Tenant) error {
 	return a.print(v, rows)
 }
 
-// Limits of what a tenant is called by. The id stands in session tokens before
-// a dot, and in the names of folders.
-var (
-	tenantID   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
-	tenantSlug = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-)
+// tenantID is what a tenant's id can be. It stands in session tokens before a
+// dot, and in the names of folders.
+var tenantID = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
 // checkTenant refuses a tenant that can't be created.
 func checkTenant(t *project.Tenant) error {
 	address, err := mail.ParseAddress(t.Email)
+	slug, slugErr := project.ReadSlug(t.Slug)
 	switch {
 	case !tenantID.MatchString(t.ID):
 		return usagef("--id: an id is 1 to 63 characters of a-z, 0-9, - and _, and begins with a letter or a digit; it is %q", t.ID)
-	case !tenantSlug.MatchString(t.Slug):
+	case slugErr != nil || slug != t.Slug:
 		return usagef("--slug: a slug is 1 to 63 characters of a-z, 0-9 and -, and begins with a letter or a digit; it is %q", t.Slug)
 	case t.Name == "" || utf8.RuneCountInString(t.Name) > project.MaxName || t.Name != oneLine(t.Name):
 		return usagef("--name: a name is one line of 1 to %d characters; it is %q", project.MaxName, t.Name)
