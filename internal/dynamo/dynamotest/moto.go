@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -14,40 +15,44 @@ import (
 
 // startMoto starts moto's server from its virtual environment, once for the
 // test binary; it ends with it, for its standard input does.
-var startMoto = sync.OnceValues(func() (string, error) {
+var startMoto = sync.OnceValues(func() (*motoServer, error) {
 	root, err := moduleRoot()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	cmd := exec.Command(filepath.Join(root, ".venv", "moto", "bin", "python"), filepath.Join(root, "infra", "moto", "serve.py"))
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	motoStdin = stdin
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", fmt.Errorf("moto is not installed; make moto installs it: %w", err)
+		return nil, fmt.Errorf("moto is not installed; make moto installs it: %w", err)
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		return "", fmt.Errorf("moto did not start: %w", err)
+		return nil, fmt.Errorf("moto did not start: %w", err)
 	}
-	return strings.TrimSpace(line), nil
+	return &motoServer{strings.TrimSpace(line), stdin}, nil
 })
 
-// motoStdin keeps the server alive: a pipe that nothing refers to is closed.
-var motoStdin io.Closer
+// motoServer is a moto that serves. It lives as long as its standard input,
+// which is closed once nothing refers to it.
+type motoServer struct {
+	endpoint string
+	stdin    io.Closer
+}
 
 func motoEndpoint(t testing.TB) string {
 	t.Helper()
-	endpoint, err := startMoto()
+	s, err := startMoto()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return endpoint
+	runtime.KeepAlive(s.stdin)
+	return s.endpoint
 }
