@@ -9,13 +9,14 @@ import (
 
 	"rekindle/internal/api"
 	"rekindle/internal/launch"
+	"rekindle/internal/output"
 	"rekindle/internal/settings"
 )
 
 func main() {
 	r := settings.From(nil)
 	store, stopper, hasher := r.Store(true), launch.BatchStopperFrom(r), r.Hasher()
-	cfg := api.ProjectsConfig{Timeout: r.Timeout()}
+	cfg := api.ProjectsConfig{Timeout: r.Timeout(), Outputs: output.S3From(r)}
 	r.Start(func(log *slog.Logger) lambda.Handler {
 		return api.NewProjects(store, stopper, hasher, cfg, api.Options{Log: log})
 	})

@@ -20,6 +20,8 @@ import (
 	"rekindle/internal/dynamo"
 	"rekindle/internal/dynamo/schema"
 	"rekindle/internal/launch"
+	"rekindle/internal/mail"
+	"rekindle/internal/output"
 	"rekindle/internal/project"
 	"rekindle/internal/settings"
 	"rekindle/internal/settle"
@@ -208,10 +210,11 @@ type localStack struct {
 	tables    dynamo.Tables
 	store     *dynamo.Store
 	engine    *launch.Local
+	outputs   *output.Local
 	functions map[string]*function
 }
 
-// build makes the tables, the engine and the functions.
+// build makes the tables, the engine, the outputs and the functions.
 func (s *localStack) build(ctx context.Context, data, url string) error {
 	command, err := s.command()
 	if err != nil {
@@ -234,9 +237,18 @@ func (s *localStack) build(ctx context.Context, data, url string) error {
 		return err
 	}
 	settler = settle.New(s.store, s.engine, nil, s.log)
+	hasher, err := project.NewHasher(s.machine.hashing)
+	if err != nil {
+		return err
+	}
+	s.outputs, err = output.NewLocal(output.LocalConfig{OutputDir: s.machine.output, DataDir: data, URL: url, Hasher: hasher})
+	if err != nil {
+		return err
+	}
+	mailer := mail.NewLocal(filepath.Join(data, "mail"), os.Stderr, nil)
 	s.functions = make(map[string]*function, len(s.template.Functions))
 	for _, f := range s.template.Functions {
-		handler, err := buildHandler(f, environment(f, s.set, s.machine), s.engine, s.log)
+		handler, err := buildHandler(f, environment(f, s.set, s.machine), s.engine, s.outputs, mailer, s.log)
 		if err != nil {
 			return err
 		}
@@ -289,7 +301,7 @@ func (s *localStack) run(ctx context.Context, listener net.Listener, url string,
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	server := &http.Server{
-		Handler:           newGateway(background, s.template.Routes, s.template.CORS, s.functions, s.log),
+		Handler:           withDownloads(s.outputs, newGateway(background, s.template.Routes, s.template.CORS, s.functions, s.log)),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    4 * maxHeaderBytes, // the gateway itself answers what is over its limit

@@ -9,24 +9,26 @@ import (
 
 	"rekindle/internal/api"
 	"rekindle/internal/launch"
+	"rekindle/internal/output"
 	"rekindle/internal/settings"
 	"rekindle/internal/sweep"
 	"rekindle/internal/template"
 )
 
 // buildHandler makes the handler that a function of the template runs in Lambda,
-// from the same settings; only the engine is this machine's. See functions/.
-func buildHandler(f template.Function, env settings.Lookup, engine *launch.Local, log *slog.Logger) (lambda.Handler, error) {
+// from the same settings; only the engine and the outputs are this machine's. See
+// functions/.
+func buildHandler(f template.Function, env settings.Lookup, engine *launch.Local, outputs *output.Local, mailer api.Sender, log *slog.Logger) (lambda.Handler, error) {
 	r := settings.From(env)
 	o := api.Options{Log: log.With("function", f.LogicalID)}
 	var build func() lambda.Handler
 	switch path.Base(f.CodeURI) {
 	case "run":
-		store, output := r.Store(true), r.OutputBase()
-		build = func() lambda.Handler { return api.NewRun(store, engine, output, o) }
+		store, folder := r.Store(true), r.OutputBase()
+		build = func() lambda.Handler { return api.NewRun(store, engine, folder, o) }
 	case "restart":
-		store, output := r.Store(true), r.OutputBase()
-		build = func() lambda.Handler { return api.NewRestart(store, engine, output, o) }
+		store, folder := r.Store(true), r.OutputBase()
+		build = func() lambda.Handler { return api.NewRestart(store, engine, folder, o) }
 	case "status":
 		store, timeout := r.Store(true), r.Timeout()
 		build = func() lambda.Handler { return api.NewStatus(store, timeout, o) }
@@ -37,8 +39,11 @@ func buildHandler(f template.Function, env settings.Lookup, engine *launch.Local
 		store, cfg := r.Store(false), api.WorkerConfig{Keys: r.Keys(), Timeout: r.Timeout(), Heartbeat: r.Heartbeat()}
 		build = func() lambda.Handler { return api.NewWorker(store, cfg, o) }
 	case "projects":
-		store, hasher, cfg := r.Store(true), r.Hasher(), api.ProjectsConfig{Timeout: r.Timeout()}
+		store, hasher, cfg := r.Store(true), r.Hasher(), api.ProjectsConfig{Timeout: r.Timeout(), Outputs: outputs}
 		build = func() lambda.Handler { return api.NewProjects(store, engine, hasher, cfg, o) }
+	case "auth":
+		store, cfg := r.Store(true), api.AuthConfig{Hasher: r.Hasher(), Sender: mailer}
+		build = func() lambda.Handler { return api.NewAuth(store, cfg, o) }
 	default:
 		return nil, fmt.Errorf("Resources.%s.Properties.CodeUri: this machine has no handler for %s", f.LogicalID, f.CodeURI)
 	}

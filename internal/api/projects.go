@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -39,11 +40,11 @@ type OutputRemover interface {
 // ProjectsConfig is what the projects' calls are told by the settings.
 type ProjectsConfig struct {
 	Timeout time.Duration // the limit that the sweep fails executions by
-	Outputs OutputRemover
+	Outputs Outputs
 }
 
 // NewProjects makes the handler of the calls that list, create, show, edit,
-// delete, activate and cancel projects.
+// delete, activate and cancel projects, and show what they wrote.
 func NewProjects(store ProjectStore, stopper Stopper, hasher *project.Hasher, cfg ProjectsConfig, o Options) *Handler {
 	o = o.withDefaults()
 	g := gate{store: store, now: o.Now, log: o.Log}
@@ -58,6 +59,7 @@ func NewProjects(store ProjectStore, stopper Stopper, hasher *project.Hasher, cf
 		"POST " + one + "/activation-code": projectRoute(g, parseActivation, s.activate),
 		"POST " + one + "/cancel":          projectRoute(g, parseCancel, s.cancel),
 	}
+	maps.Copy(routes, outputRoutes(g, cfg.Outputs))
 	return newHandler(o, routes)
 }
 

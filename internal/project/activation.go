@@ -86,6 +86,7 @@ const (
 	KindActivation = "activation code"
 	KindLogin      = "login code"
 	KindCursor     = "cursor"
+	KindDownload   = "download"
 )
 
 // Hasher hashes secrets that are too short, or too few, to be hashed without a

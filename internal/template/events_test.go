@@ -32,7 +32,7 @@ func TestSAMLocalOverridesVariablesThatExist(t *testing.T) {
 	var env struct{ Parameters map[string]string }
 	readJSON(t, "../../infra/env.json", &env)
 	named := map[string]bool{}
-	tmpl := open(t, map[string]string{"DynamoDBEndpoint": "http://d", "BatchEndpoint": "http://b"})
+	tmpl := open(t, map[string]string{"DynamoDBEndpoint": "http://d", "BatchEndpoint": "http://b", "S3Endpoint": "http://s"})
 	for _, f := range tmpl.Functions {
 		for name := range f.Environment {
 			named[name] = true

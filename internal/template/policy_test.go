@@ -97,6 +97,17 @@ func TestPoliciesAllowWhatTheCodeCallsAndNoMore(t *testing.T) {
 			"dynamodb:Query":        {projects, "${ProjectsTable.Arn}/index/created-at"},
 			"batch:TerminateJob":    {batch + "job/*"},
 			"batch:ListJobs":        {"*"},
+			"s3:GetObject":          {"${OutputBucket.Arn}/*"},
+			"s3:DeleteObject":       {"${OutputBucket.Arn}/*"},
+			"s3:ListBucket":         {"OutputBucket.Arn"},
+		},
+		"AuthFunction": {
+			"dynamodb:BatchGetItem": {tenants, sessions},
+			"dynamodb:GetItem":      {tenants, sessions},
+			"dynamodb:UpdateItem":   {sessions},
+			"dynamodb:PutItem":      {sessions},
+			"dynamodb:DeleteItem":   {sessions},
+			"ses:SendEmail":         {"arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*"},
 		},
 		"WorkerFunction": {
 			"dynamodb:GetItem":    {projects},
@@ -274,6 +285,38 @@ func TestBucketIsPrivate(t *testing.T) {
 		if !tlsOnly {
 			t.Errorf("%s can be read without TLS", id)
 		}
+	}
+}
+
+func TestMailComesFromTheSenderAlone(t *testing.T) {
+	for id, f := range functions(rawTemplate(t)) {
+		for _, s := range statements(t, id, f) {
+			if !slices.Contains(texts(s["Action"]), "ses:SendEmail") {
+				continue
+			}
+			if got := at(s["Condition"], "StringEquals", "ses:FromAddress"); got != "OtpSender" {
+				t.Errorf("%s may send from %v, want OtpSender alone", id, got)
+			}
+		}
+	}
+}
+
+func TestSigningInIsThrottled(t *testing.T) {
+	limits, _ := at(rawTemplate(t), "Resources", "Api", "Properties", "RouteSettings").(mapping)
+	left := maps.Clone(limits)
+	for _, r := range open(t, nil).Routes {
+		if r.Function != "AuthFunction" {
+			continue
+		}
+		key := r.Method + " " + r.Path
+		delete(left, key)
+		if at(limits[key], "ThrottlingBurstLimit") == nil || at(limits[key], "ThrottlingRateLimit") == nil {
+			t.Errorf("%s has the limits %v, want a burst and a rate", key, limits[key])
+		}
+	}
+	// API Gateway refuses to deploy settings of a route that is not there.
+	for key := range left {
+		t.Errorf("there are limits of %s, which is no route of AuthFunction", key)
 	}
 }
 

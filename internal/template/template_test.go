@@ -49,6 +49,8 @@ func TestRoutesOfTheDeployedTemplate(t *testing.T) {
 		"DELETE /api/tenant/projects/{project_id}":               "ProjectsFunction",
 		"POST /api/tenant/projects/{project_id}/activation-code": "ProjectsFunction",
 		"POST /api/tenant/projects/{project_id}/cancel":          "ProjectsFunction",
+		"GET /api/tenant/projects/{project_id}/log":              "ProjectsFunction",
+		"GET /api/tenant/projects/{project_id}/download":         "ProjectsFunction",
 		"POST /api/worker/executions/{execution_id}/claim":       "WorkerFunction",
 		"POST /api/worker/executions/{execution_id}/heartbeat":   "WorkerFunction",
 		"POST /api/worker/executions/{execution_id}/result":      "WorkerFunction",
@@ -66,7 +68,7 @@ func TestEnvironmentOfTheDeployedFunctions(t *testing.T) {
 		projects, tenants, sessions = "PROJECTS_TABLE", "TENANTS_TABLE", "SESSIONS_TABLE"
 		timeout, secret             = "PROJECT_EXECUTION_TIMEOUT_HOURS", "EXECUTION_TOKEN_SECRET"
 		output, queue, definition   = "OUTPUT_BASE", "JOB_QUEUE", "JOB_DEFINITION"
-		hashing                     = "HASHING_SECRET"
+		hashing, sender             = "HASHING_SECRET", "OTP_SENDER"
 		command, beat, silence      = "PROJECT_COMMAND", "PROJECT_HEARTBEAT_SECONDS", "PROJECT_HEARTBEAT_TIMEOUT_MINUTES"
 	)
 	starts := []string{projects, tenants, sessions, timeout, secret, output, queue, definition, command}
@@ -78,13 +80,14 @@ func TestEnvironmentOfTheDeployedFunctions(t *testing.T) {
 		"RunFunction":      {"functions/run", starts},
 		"RestartFunction":  {"functions/restart", starts},
 		"StatusFunction":   {"functions/status", []string{projects, tenants, sessions, timeout}},
-		"ProjectsFunction": {"functions/projects", []string{projects, tenants, sessions, timeout, hashing, queue}},
+		"ProjectsFunction": {"functions/projects", []string{projects, tenants, sessions, timeout, hashing, output, queue}},
+		"AuthFunction":     {"functions/auth", []string{projects, tenants, sessions, timeout, hashing, sender}},
 		"WorkerFunction":   {"functions/worker", []string{projects, timeout, secret, beat}},
 		"CleanupFunction":  {"functions/cleanup", []string{projects, timeout, queue, silence}},
 	}
 	values := map[string]string{
 		projects: "ProjectsTable", tenants: "TenantsTable", sessions: "SessionsTable",
-		timeout: "24", beat: "30", silence: "", output: "s3://outputbucket",
+		timeout: "24", beat: "30", silence: "", sender: "", output: "s3://outputbucket",
 		secret:  "{{resolve:secretsmanager:ExecutionTokenSecret:SecretString}}",
 		hashing: "{{resolve:secretsmanager:HashingSecret:SecretString}}",
 		queue:   "rekindle-projects", definition: "rekindle-runner", command: `["rekindle-sample"]`,
