@@ -83,7 +83,7 @@ that has it may run.`,
 			if err != nil {
 				return err
 			}
-			now := a.now().UTC()
+			now := a.now().UTC().Truncate(time.Millisecond) // as it is kept
 			issued, rows := []codeView{}, [][]string{{"CODE", "EXPIRES"}}
 			for range n {
 				code := project.NewActivationCode()
