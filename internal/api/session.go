@@ -112,6 +112,8 @@ func (g gate) check(ctx context.Context, req *request) (*caller, error) {
 		// records it.
 		if err := g.store.TouchSession(ctx, hash, now); err != nil {
 			g.log.WarnContext(ctx, "session not touched", "request_id", req.id(), "tenant_id", tenantID, "error", err)
+		} else {
+			session.LastSeen = now
 		}
 	}
 	return &caller{session: session, tenant: tenant, project: p, key: key}, nil
