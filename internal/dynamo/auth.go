@@ -218,9 +218,10 @@ func (s *Store) changeSession(ctx context.Context, doing string, key attributes,
 	if !failed {
 		return nil, false, fault(doing, err)
 	}
-	if len(image) == 0 {
-		image, err = s.item(ctx, doing, s.tables.Sessions, key)
+	if len(image) > 0 {
+		return image, true, nil
 	}
+	image, err = s.item(ctx, doing, s.tables.Sessions, key)
 	return image, true, err
 }
 
