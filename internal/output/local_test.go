@@ -240,7 +240,7 @@ func TestNamesAreHarmlessEverywhere(t *testing.T) {
 
 func TestDownloadOfALargeFile(t *testing.T) {
 	p := newPlace(t)
-	text := make([]byte, 8<<20)
+	text := make([]byte, 2<<20)
 	rand.Read(text)
 	p.wrote(ref, "big.bin", string(text))
 	if _, texts := p.fetch(p.link(ref)); texts["big.bin"] != string(text) {
