@@ -264,6 +264,7 @@ func invoke(t *testing.T, ctx context.Context, h *api.Handler, c call) answer {
 			t.Errorf("the function set %s: CORS is API Gateway's", name)
 		}
 	}
+	describes(t, c.route, a)
 	return a
 }
 
