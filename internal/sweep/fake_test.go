@@ -3,32 +3,25 @@ package sweep_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"iter"
 	"log/slog"
-	"maps"
-	"reflect"
 	"slices"
-	"strings"
 	"sync"
-	"testing"
-	"testing/synctest"
 	"time"
 
 	"rekindle/internal/project"
 	"rekindle/internal/sweep"
 )
 
-// The sweep's judgement, over a store in memory whose faults the test chooses.
-
+// fakeStore is a store in memory whose faults the test chooses. It honours the
+// guards of a settlement as the real one does.
 type fakeStore struct {
 	mu     sync.Mutex
 	items  map[project.Key]*project.Project
 	shards map[int][]page
 	broken map[project.Key]error
-	pause  time.Duration // of each write, in virtual time
+	pause  time.Duration            // of each write, in virtual time
+	meet   func(p *project.Project) // what happens to an item just before its write
 	writes int
 }
 
@@ -91,8 +84,15 @@ func (f *fakeStore) Settle(ctx context.Context, s project.Settlement) (*project.
 	if !ok {
 		return nil, project.Refuse(project.CodeAttemptClosed, nil)
 	}
-	if p.Status != project.Running || p.ExecutionID != s.Ref.ExecutionID || !p.StartedAt.Equal(s.StartedAt) ||
-		!s.HeartbeatAt.IsZero() && !p.HeartbeatAt.Equal(s.HeartbeatAt) {
+	if f.meet != nil {
+		f.meet(p)
+	}
+	if p.Status != project.Running || p.ExecutionID != s.Ref.ExecutionID ||
+		s.Ref.ProjectUID != "" && s.Ref.ProjectUID != p.UID ||
+		!s.StartedAt.IsZero() && !p.StartedAt.Equal(s.StartedAt) ||
+		!s.HeartbeatAt.IsZero() && !p.HeartbeatAt.Equal(s.HeartbeatAt) ||
+		s.Runner != "" && p.Attempts[s.Ref.ExecutionID].RunnerID != s.Runner ||
+		s.Unclaimed && !p.ClaimedAt.IsZero() {
 		copied := *p
 		return &copied, project.Refuse(project.CodeAttemptClosed, nil)
 	}
@@ -117,208 +117,21 @@ func (s *stops) Stop(_ context.Context, ref project.Ref, jobID, _ string) error 
 }
 
 func sweeper(f *fakeStore, st *stops, cfg sweep.Config, logs *bytes.Buffer) *sweep.Sweeper {
-	handler := slog.Handler(slog.DiscardHandler)
+	log := discard
 	if logs != nil {
-		handler = slog.NewJSONHandler(logs, nil)
+		log = slog.New(slog.NewJSONHandler(logs, nil))
 	}
-	return sweep.New(f, st, cfg, func() time.Time { return storeNow }, slog.New(handler))
+	return sweep.New(f, st, cfg, func() time.Time { return storeNow }, log)
 }
+
+var discard = slog.New(slog.DiscardHandler)
 
 var day = sweep.Config{Timeout: 24 * time.Hour}
 
-func TestSweepIsStrictAboutTheLimit(t *testing.T) {
-	f := newFake()
-	f.add(0, "before", 24*time.Hour-time.Second)
-	f.add(1, "exactly", 24*time.Hour)
-	f.add(2, "after", 24*time.Hour+time.Second)
-	r := sweeper(f, &stops{}, day, nil).Sweep(t.Context(), false)
-	if r.Failed != 1 || r.Nominated != 1 || !r.Complete || f.items[project.Key{TenantID: "acme", ProjectID: "after"}].Status != project.Failed {
-		t.Errorf("got %+v", r)
-	}
-}
+// hanging is an engine that does not answer.
+type hanging struct{}
 
-func TestSweepReadsOnThroughAnEmptyPage(t *testing.T) {
-	f := newFake()
-	f.shards[5] = []page{{}, {}}
-	f.add(5, "stuck", 25*time.Hour)
-	r := sweeper(f, &stops{}, day, nil).Sweep(t.Context(), false)
-	if r.Failed != 1 || r.Pages != 3 || r.Shards != project.Shards {
-		t.Errorf("got %+v, want one failed on the third page", r)
-	}
-}
-
-func TestSweepGoesOnPastAThrottledShardAndABadItem(t *testing.T) {
-	f := newFake()
-	f.shards[3] = []page{{err: project.Refuse(project.CodeUnavailable, nil)}}
-	for i := range 5 {
-		f.add(4, fmt.Sprintf("p%d", i), 25*time.Hour)
-	}
-	bad := project.Key{TenantID: "acme", ProjectID: "p1"}
-	f.broken[bad] = errors.New("attribute x: what is this")
-	var logs bytes.Buffer
-	r := sweeper(f, &stops{}, day, &logs).Sweep(t.Context(), false)
-	if r.Failed != 4 || r.Shards != project.Shards-1 || r.Complete || !maps.Equal(r.Skipped, map[string]int{sweep.SkipError: 1}) {
-		t.Errorf("got %+v, want 4 failed, one in error, 15 shards, incomplete", r)
-	}
-	// The next one goes on.
-	f.shards[3], f.broken = nil, map[project.Key]error{}
-	if r := sweeper(f, &stops{}, day, nil).Sweep(t.Context(), false); r.Failed != 1 || !r.Complete {
-		t.Errorf("the next sweep: got %+v, want the one left", r)
-	}
-	for _, id := range []string{"p0", "p2", "p3", "p4"} {
-		if !strings.Contains(logs.String(), `"msg":"execution failed by the sweep","sweep_id":"`+r.SweepID+`","tenant_id":"acme","project_id":"`+id+`"`) {
-			t.Errorf("no log line for %s", id)
-		}
-	}
-}
-
-func TestSweepSkipsWhatHasChangedSinceTheIndexWasRead(t *testing.T) {
-	f := newFake()
-	f.add(0, "ended", 25*time.Hour).Status = project.Completed
-	again := f.add(0, "restarted", 25*time.Hour)
-	again.ExecutionID, again.StartedAt = 78, storeNow
-	delete(f.items, f.add(0, "gone", 25*time.Hour).Key)
-	for _, dry := range []bool{true, false} {
-		r := sweeper(f, &stops{}, day, nil).Sweep(t.Context(), dry)
-		want := map[string]int{sweep.SkipEnded: 1, sweep.SkipRestarted: 1, sweep.SkipGone: 1}
-		if r.Failed != 0 || !maps.Equal(r.Skipped, want) || !r.Complete {
-			t.Errorf("dry %t: got %+v, want skipped %v", dry, r, want)
-		}
-	}
-	if f.writes != 0 {
-		t.Errorf("writes: %d", f.writes)
-	}
-}
-
-func TestDryRunWritesAndStopsNothing(t *testing.T) {
-	f, st := newFake(), &stops{}
-	f.add(0, "stuck", 25*time.Hour)
-	r := sweeper(f, st, day, nil).Sweep(t.Context(), true)
-	if !r.DryRun || r.Failed != 1 || f.writes != 0 || len(st.jobs) != 0 {
-		t.Errorf("got %+v with %d writes and stops %v", r, f.writes, st.jobs)
-	}
-}
-
-// (base2Services/shelvery-aws-backups 71)
-func TestSweepStopsCleanlyBeforeItsDeadlineAndTheNextGoesOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
-		f.pause = 10 * time.Millisecond
-		for i := range 5000 {
-			f.add(i%project.Shards, fmt.Sprintf("p%d", i), 25*time.Hour)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		defer cancel()
-		began := time.Now()
-		r := sweeper(f, &stops{}, day, nil).Sweep(ctx, false)
-		if took := time.Since(began); took >= 2*time.Second || ctx.Err() != nil {
-			t.Errorf("took %s of 2 s", took)
-		}
-		if r.Complete || r.Failed == 0 || r.Failed >= 5000 || r.Failed != f.writes {
-			t.Errorf("got %+v with %d writes, want an early stop", r, f.writes)
-		}
-		if r := sweeper(f, &stops{}, day, nil).Sweep(t.Context(), false); !r.Complete || f.writes != 5000 {
-			t.Errorf("the next sweep: got %+v, %d failed in all", r, f.writes)
-		}
-	})
-}
-
-func TestTwoSweepsAtOnceFailNothingTwice(t *testing.T) {
-	f, st := newFake(), &stops{}
-	for i := range 200 {
-		f.add(i%project.Shards, fmt.Sprintf("p%d", i), 25*time.Hour)
-	}
-	receipts := make([]sweep.Receipt, 2)
-	var wg sync.WaitGroup
-	for i := range receipts {
-		wg.Go(func() { receipts[i] = sweeper(f, st, day, nil).Sweep(t.Context(), false) })
-	}
-	wg.Wait()
-	if sum := receipts[0].Failed + receipts[1].Failed; sum != 200 || f.writes != 200 || len(st.jobs) != 200 {
-		t.Errorf("failed %d, writes %d, stops %d; want 200 each", sum, f.writes, len(st.jobs))
-	}
-	if receipts[0].Skipped[sweep.SkipEnded]+receipts[1].Skipped[sweep.SkipEnded] != 200 {
-		t.Errorf("skipped: %v and %v", receipts[0].Skipped, receipts[1].Skipped)
-	}
-}
-
-func TestSweepStopsTheClaimingJobAndMindsNoErrorOfIt(t *testing.T) {
-	f, st := newFake(), &stops{err: errors.New("engine down")}
-	claimed := f.add(0, "claimed", 25*time.Hour)
-	claimed.Attempts[77] = project.Attempt{ExecutionID: 77, RunnerID: "r", JobID: "job-7"}
-	f.add(1, "unclaimed", 25*time.Hour)
-	r := sweeper(f, st, day, nil).Sweep(t.Context(), false)
-	slices.Sort(st.jobs)
-	if want := []string{"claimed/u-claimed/job-7", "unclaimed/u-unclaimed/"}; !slices.Equal(st.jobs, want) || r.Failed != 2 || !r.Complete {
-		t.Errorf("stopped %v, want %v; receipt %+v", st.jobs, want, r)
-	}
-}
-
-func TestHeartbeatLimitFailsTheSilentAlone(t *testing.T) {
-	f := newFake()
-	f.add(0, "silent", time.Hour).HeartbeatAt = storeNow.Add(-11 * time.Minute)
-	f.add(1, "on-the-limit", time.Hour).HeartbeatAt = storeNow.Add(-10 * time.Minute)
-	f.add(2, "beating", time.Hour).HeartbeatAt = storeNow.Add(-time.Minute)
-	f.add(3, "never-beat", time.Hour)
-	f.add(4, "old", 25*time.Hour).HeartbeatAt = storeNow
-	cfg := sweep.Config{Timeout: 24 * time.Hour, Heartbeat: 10 * time.Minute}
-	for _, dry := range []bool{true, false} {
-		r := sweeper(f, &stops{}, cfg, nil).Sweep(t.Context(), dry)
-		if r.Failed != 2 || !maps.Equal(r.Skipped, map[string]int{sweep.SkipNotDue: 3}) || !r.Complete {
-			t.Errorf("dry %t: got %+v", dry, r)
-		}
-	}
-	silent, old := f.items[project.Key{TenantID: "acme", ProjectID: "silent"}], f.items[project.Key{TenantID: "acme", ProjectID: "old"}]
-	if silent.Error != "Execution lost: it sent no heartbeat for 10 minutes" || old.Error != "Execution timed out: it was running for more than 24 hours" {
-		t.Errorf("got %q and %q", silent.Error, old.Error)
-	}
-	// Off by default.
-	g := newFake()
-	g.add(0, "silent", time.Hour).HeartbeatAt = storeNow.Add(-11 * time.Hour)
-	if r := sweeper(g, &stops{}, day, nil).Sweep(t.Context(), false); r.Nominated != 0 {
-		t.Errorf("without the setting: got %+v", r)
-	}
-}
-
-func TestInvokeTakesTheSchedulesEventAndADryRun(t *testing.T) {
-	for payload, want := range map[string]struct{ failed, dry, refused bool }{
-		`{"version":"0","detail-type":"Scheduled Event","source":"aws.events","detail":{}}`: {failed: true},
-		`{}`:                {failed: true},
-		`{"dry_run":true}`:  {failed: true, dry: true},
-		`{"dry_run":false}`: {failed: true},
-		`{"dry_run":"yes"}`: {refused: true},
-		`[]`:                {refused: true},
-		`{`:                 {refused: true},
-		``:                  {refused: true},
-	} {
-		f := newFake()
-		f.add(0, "stuck", 25*time.Hour)
-		out, err := sweeper(f, &stops{}, day, nil).Invoke(t.Context(), []byte(payload))
-		if (err != nil) != want.refused {
-			t.Errorf("%s: got %v", payload, err)
-			continue
-		}
-		if want.refused {
-			if f.writes != 0 {
-				t.Errorf("%s: refused, yet %d writes", payload, f.writes)
-			}
-			continue
-		}
-		var got map[string]any
-		if err := json.Unmarshal(out, &got); err != nil {
-			t.Fatal(err)
-		}
-		id, _ := got["sweep_id"].(string)
-		delete(got, "sweep_id")
-		wantReceipt := map[string]any{
-			"cutoff": "2026-03-01T12:00:00Z", "dry_run": want.dry, "shards": 16.0, "pages": 1.0, "nominated": 1.0, "failed": 1.0,
-			"skipped": map[string]any{}, "complete": true,
-		}
-		if id == "" || !reflect.DeepEqual(got, wantReceipt) {
-			t.Errorf("%s: got %v, want %v and an id", payload, got, wantReceipt)
-		}
-		if (f.writes == 0) != want.dry {
-			t.Errorf("%s: %d writes", payload, f.writes)
-		}
-	}
+func (hanging) Stop(ctx context.Context, _ project.Ref, _, _ string) error {
+	<-ctx.Done()
+	return ctx.Err()
 }

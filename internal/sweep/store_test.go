@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
 	"rekindle/internal/dynamo/dynamotest"
 	"rekindle/internal/project"
 	"rekindle/internal/sweep"
@@ -220,5 +223,30 @@ func BenchmarkSweep(b *testing.B) {
 			b.ReportMetric(float64(c.stuck*b.N)/b.Elapsed().Seconds(), "projects/s")
 			b.ReportMetric(float64(m.HeapSys)/1e6, "heap-MB")
 		})
+	}
+}
+
+// Whoever put an item by hand may have written its start in another form of
+// RFC 3339, which the index sorts as text. It is judged by its time.
+func TestStoreItemWhoseStartIsWrittenOtherwiseIsJudgedByItsTime(t *testing.T) {
+	db := dynamotest.Open(t)
+	for form, want := range map[string]project.Status{
+		"2026-03-01T11:00:00Z":          project.Failed,
+		"2026-03-01T11:00:00.000+00:00": project.Failed,
+		"2026-03-01T11:00:00.000-02:00": project.Running, // 13:00 in UTC
+	} {
+		p := runningFor("site", 25*time.Hour)
+		p.HeartbeatAt = storeNow.Add(-time.Hour)
+		db.Insert(t, p)
+		item := db.Item(t, p.Key)
+		item["execution_started_at"] = &types.AttributeValueMemberS{Value: form}
+		if _, err := db.Client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &db.Tables.Projects, Item: item}); err != nil {
+			t.Fatal(err)
+		}
+		r := overStore(db, storeNow).Sweep(t.Context(), false)
+		if got := db.Read(t, p.Key); got.Status != want || r.Nominated != 1 || !r.Complete || (r.Failed == 1) != (want == project.Failed) {
+			t.Errorf("%s: got %s and %+v, want it %s", form, got.Status, r, want)
+		}
+		db.Delete(t, p.Key)
 	}
 }

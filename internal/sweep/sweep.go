@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -81,13 +82,38 @@ func New(store Store, stopper Stopper, cfg Config, now func() time.Time, log *sl
 // event, or {"dry_run": true} to be told what a sweep would do. The answer is
 // the receipt.
 func (s *Sweeper) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	var in struct {
-		DryRun bool `json:"dry_run"`
+	dryRun, err := readPayload(payload)
+	if err != nil {
+		return nil, err
 	}
+	return json.Marshal(s.Sweep(ctx, dryRun))
+}
+
+// eventMembers are those of an EventBridge event. They say nothing to the sweep.
+var eventMembers = []string{"version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"}
+
+// readPayload refuses members that it does not know: a misspelt dry_run that is
+// passed over would fail what its sender meant to look at.
+func readPayload(payload []byte) (dryRun bool, err error) {
+	const want = "the payload must be a JSON object with, if anything, a boolean dry_run"
+	var in map[string]any
 	if err := json.Unmarshal(payload, &in); err != nil {
-		return nil, fmt.Errorf("the payload is not a JSON object with, if anything, a boolean dry_run: %w", err)
+		return false, fmt.Errorf("%s: %w", want, err)
 	}
-	return json.Marshal(s.Sweep(ctx, in.DryRun))
+	if in == nil {
+		return false, errors.New(want + "; it is null")
+	}
+	value, given := in["dry_run"]
+	dryRun, isBool := value.(bool)
+	if given && !isBool {
+		return false, fmt.Errorf("%s; its dry_run is %.100v", want, value)
+	}
+	for name := range in {
+		if name != "dry_run" && !slices.Contains(eventMembers, name) {
+			return false, fmt.Errorf("%s; it has a member %.100q", want, name)
+		}
+	}
+	return dryRun, nil
 }
 
 // run is one sweep.
@@ -182,7 +208,7 @@ func (r *run) candidate(ctx context.Context, c project.Candidate) {
 			return
 		}
 		if !due {
-			silent := p != nil && !p.HeartbeatAt.IsZero() && p.HeartbeatAt.Before(r.began.Add(-r.cfg.Heartbeat))
+			silent := r.cfg.Heartbeat > 0 && p != nil && !p.HeartbeatAt.IsZero() && p.HeartbeatAt.Before(r.began.Add(-r.cfg.Heartbeat))
 			if !silent || !runs(p, c) {
 				r.skip(whyNot(p, c))
 				return
@@ -200,6 +226,12 @@ func (r *run) candidate(ctx context.Context, c project.Candidate) {
 		}
 	}
 	p, err := r.store.Settle(ctx, st)
+	if project.CodeOf(err) == project.CodeAttemptClosed && st.HeartbeatAt.IsZero() && runs(p, c) {
+		// It still runs what was judged, so its start is written in another
+		// form than the store's. The execution id says the same.
+		st.Ref.ProjectUID, st.StartedAt = p.UID, time.Time{}
+		p, err = r.store.Settle(ctx, st)
+	}
 	if project.CodeOf(err) == project.CodeAttemptClosed {
 		r.skip(whyNot(p, c))
 		return
