@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"rekindle/internal/launch"
@@ -65,8 +67,11 @@ func (s *Settler) JobEnded(ctx context.Context, end launch.JobEnd) error {
 	st := project.Settlement{
 		Ref: end.Ref, Event: project.Fail, Error: end.Reason, At: s.now(), Token: "job:" + end.JobID,
 	}
-	if end.Succeeded {
+	switch {
+	case end.Succeeded:
 		st.Error = "The job ended without reporting a result"
+	case strings.TrimSpace(end.Reason) == "":
+		st.Error = "The job failed without reporting a result"
 	}
 	if a := p.Attempts[end.Ref.ExecutionID]; a.RunnerID != "" {
 		if a.JobID != end.JobID {
@@ -79,7 +84,8 @@ func (s *Settler) JobEnded(ctx context.Context, end launch.JobEnd) error {
 		if err != nil {
 			return fmt.Errorf("looking for other jobs of an execution: %w", err)
 		}
-		if len(alive) > 0 {
+		// The engine's list may be older than its word of this end.
+		if slices.ContainsFunc(alive, func(id string) bool { return id != end.JobID }) {
 			log.InfoContext(ctx, "job ended: another job of its execution is alive")
 			return nil
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"reflect"
 	"testing"
 	"time"
@@ -18,11 +19,17 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // jobs are the engine's jobs that are alive.
 type jobs struct {
-	alive []string
-	err   error
+	alive    []string
+	err      error
+	lookedUp func() // what happens meanwhile
 }
 
-func (j *jobs) Lookup(context.Context, project.Ref) ([]string, error) { return j.alive, j.err }
+func (j *jobs) Lookup(context.Context, project.Ref) ([]string, error) {
+	if j.lookedUp != nil {
+		j.lookedUp()
+	}
+	return j.alive, j.err
+}
 
 type fixture struct {
 	t    *testing.T
@@ -103,6 +110,36 @@ func TestUnclaimedExecutionFailsWithTheLastOfItsJobs(t *testing.T) {
 	f.want(p, project.Failed, "The runner was killed")
 }
 
+// An engine's list may be older than its word of the end.
+func TestEndedJobThatIsStillListedIsNotAlive(t *testing.T) {
+	f := newFixture(t)
+	p := f.running("site")
+	f.jobs.alive = []string{"job-1"}
+	f.ended(p, "job-1", false)
+	f.want(p, project.Failed, "The runner was killed")
+}
+
+func TestClaimWhileOtherJobsAreLookedForIsRespected(t *testing.T) {
+	f := newFixture(t)
+	p := f.running("site")
+	f.jobs.lookedUp = func() {
+		if _, err := f.db.Claim(t.Context(), p.Ref(), project.Claim{RunnerID: "runner-2", JobID: "job-2"}, noon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.ended(p, "job-1", false)
+	f.want(p, project.Running, "")
+}
+
+func TestFailureWithoutAReasonIsSaidInASentence(t *testing.T) {
+	f := newFixture(t)
+	p := f.claimed("site")
+	if err := f.s.JobEnded(t.Context(), launch.JobEnd{Ref: p.Ref(), JobID: "job-1"}); err != nil {
+		t.Fatal(err)
+	}
+	f.want(p, project.Failed, "The job failed without reporting a result")
+}
+
 func TestLateWordChangesNothing(t *testing.T) {
 	f := newFixture(t)
 	completed := f.claimed("completed")
@@ -144,9 +181,21 @@ func TestFaultsAreToBeToldAgain(t *testing.T) {
 		t.Errorf("got %v, want the engine's error", err)
 	}
 	f.want(p, project.Running, "")
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := f.s.JobEnded(ctx, launch.JobEnd{Ref: p.Ref(), JobID: "job-1"}); err == nil {
-		t.Error("the database could not be reached: got no error")
+	f.jobs.err = nil
+	for _, operation := range []string{"GetItem", "UpdateItem"} {
+		f.db.Wire.Set(func(op string, _ int, next func() (*http.Response, error)) (*http.Response, error) {
+			if op == operation {
+				return dynamotest.Answer(400, `{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow down"}`), nil
+			}
+			return next()
+		})
+		err := f.s.JobEnded(t.Context(), launch.JobEnd{Ref: p.Ref(), JobID: "job-1"})
+		f.db.Wire.Set(nil)
+		if project.CodeOf(err) != project.CodeUnavailable {
+			t.Errorf("%s is throttled: got %v, want it to be told again", operation, err)
+		}
+		f.want(p, project.Running, "")
 	}
+	f.ended(p, "job-1", false)
+	f.want(p, project.Failed, "The runner was killed")
 }
