@@ -132,7 +132,7 @@ func (a *auth) send(ctx context.Context, t *project.Tenant, code string) (err er
 			err = fmt.Errorf("%w: while sending", errPanic)
 		}
 	}()
-	return a.Sender.Send(ctx, t.Email, "Your Rekindle login code", fmt.Sprintf(`%s is the login code of %s.
+	return a.Sender.Send(ctx, t.Email, "Your Rekindle login code", fmt.Sprintf(`%s is the code to sign in with. Account: %s
 
 It is valid for %d minutes and can be used once. If you did not ask for it,
 nothing needs to be done: nobody can sign in without it.
