@@ -37,15 +37,16 @@ type Client struct {
 	Endpoint    *string // nil: the service's own
 }
 
-// Read makes a client's options. Service is the suffix of AWS_ENDPOINT_URL_,
+// Read makes a client's options, or says all that is missing. Service is the suffix of AWS_ENDPOINT_URL_,
 // the setting that points the client elsewhere, such as to a local database.
 // One that is set but empty is refused: the SDK would call the real AWS where
 // something else was meant.
 func Read(lookup func(string) (string, bool), service string) (Client, error) {
 	get := func(name string) string { v, _ := lookup(name); return v }
+	var problems []error
 	for _, name := range []string{"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
 		if get(name) == "" {
-			return Client{}, fmt.Errorf("%s is not set: it is needed to call AWS", name)
+			problems = append(problems, fmt.Errorf("%s is not set: it is needed to call AWS", name))
 		}
 	}
 	c := Client{
@@ -67,9 +68,12 @@ func Read(lookup func(string) (string, bool), service string) (Client, error) {
 	name := "AWS_ENDPOINT_URL_" + service
 	if endpoint, set := lookup(name); set {
 		if endpoint == "" {
-			return Client{}, fmt.Errorf("%s is set but empty: unset it to call AWS itself, or give a URL", name)
+			problems = append(problems, fmt.Errorf("%s is set but empty: unset it to call AWS itself, or give a URL", name))
 		}
 		c.Endpoint = &endpoint
+	}
+	if len(problems) > 0 {
+		return Client{}, errors.Join(problems...)
 	}
 	return c, nil
 }

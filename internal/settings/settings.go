@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"rekindle/internal/dynamo"
@@ -35,18 +36,18 @@ func From(lookup Lookup) *Reader {
 // Err returns what was wrong with the settings read so far, or nil.
 func (r *Reader) Err() error { return errors.Join(r.problems...) }
 
-func (r *Reader) fail(format string, args ...any) {
-	r.problems = append(r.problems, fmt.Errorf(format, args...))
-}
+func (r *Reader) fail(format string, args ...any) { r.Note(fmt.Errorf(format, args...)) }
 
 // Lookup is where the settings come from.
 func (r *Reader) Lookup(name string) (string, bool) { return r.lookup(name) }
 
-// Note keeps a problem that whoever uses the settings has met; nil is none.
+// Note keeps a problem that whoever uses the settings has met; nil is none. Two
+// clients that miss the same setting say so once.
 func (r *Reader) Note(err error) {
-	if err != nil {
-		r.problems = append(r.problems, err)
+	if err == nil || slices.ContainsFunc(r.problems, func(p error) bool { return p.Error() == err.Error() }) {
+		return
 	}
+	r.problems = append(r.problems, err)
 }
 
 // Text returns a setting that must not be empty.
@@ -67,7 +68,7 @@ func (r *Reader) Store(withSessions bool) *dynamo.Store {
 	}
 	client, err := dynamo.ClientFromEnv(r.lookup)
 	if err != nil {
-		r.problems = append(r.problems, err)
+		r.Note(err)
 		return nil
 	}
 	return dynamo.New(client, tables)
@@ -80,9 +81,7 @@ func (r *Reader) Timeout() time.Duration {
 		return project.DefaultTimeout
 	}
 	d, err := project.ParseTimeout(v)
-	if err != nil {
-		r.problems = append(r.problems, err)
-	}
+	r.Note(err)
 	return d
 }
 
@@ -90,9 +89,7 @@ func (r *Reader) Timeout() time.Duration {
 func (r *Reader) HeartbeatTimeout() time.Duration {
 	v, _ := r.lookup(project.HeartbeatSetting)
 	d, err := project.ParseHeartbeatTimeout(v)
-	if err != nil {
-		r.problems = append(r.problems, err)
-	}
+	r.Note(err)
 	return d
 }
 
@@ -114,7 +111,11 @@ func (r *Reader) Heartbeat() time.Duration {
 // Keys makes the keyring over EXECUTION_TOKEN_SECRET. The secret is in no error.
 func (r *Reader) Keys() *token.Keyring {
 	const name = "EXECUTION_TOKEN_SECRET"
-	k, err := token.NewKeyring(r.Text(name))
+	secret := r.Text(name)
+	if secret == "" {
+		return nil
+	}
+	k, err := token.NewKeyring(secret)
 	if err != nil {
 		r.fail("%s: %w", name, err)
 	}
@@ -124,18 +125,24 @@ func (r *Reader) Keys() *token.Keyring {
 // Hasher makes the hasher over HASHING_SECRET. The secret is in no error.
 func (r *Reader) Hasher() *project.Hasher {
 	const name = "HASHING_SECRET"
-	h, err := project.NewHasher(r.Text(name))
+	secret := r.Text(name)
+	if secret == "" {
+		return nil
+	}
+	h, err := project.NewHasher(secret)
 	if err != nil {
 		r.fail("%s: %w", name, err)
 	}
 	return h
 }
 
+var outputBase = regexp.MustCompile(`^(s3://[^/]|/)`)
+
 // OutputBase returns OUTPUT_BASE: s3://bucket or an absolute path.
 func (r *Reader) OutputBase() string {
 	const name = "OUTPUT_BASE"
 	v := r.Text(name)
-	if v != "" && !strings.HasPrefix(v, "s3://") && !strings.HasPrefix(v, "/") {
+	if v != "" && !outputBase.MatchString(v) {
 		r.fail("%s must be s3://bucket or an absolute path; it is %q", name, v)
 	}
 	return v

@@ -88,3 +88,73 @@ func TestCredentialsAreNeeded(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestEachSettingIsReadOrRefusedInASentence(t *testing.T) {
+	timeout := func(r *settings.Reader) any { return r.Timeout() }
+	silence := func(r *settings.Reader) any { return r.HeartbeatTimeout() }
+	heartbeat := func(r *settings.Reader) any { return r.Heartbeat() }
+	output := func(r *settings.Reader) any { return r.OutputBase() }
+	const (
+		hours   = "PROJECT_EXECUTION_TIMEOUT_HOURS must be a number of hours above 0, such as 24 or 0.5, and at most 87600; it is "
+		minutes = "PROJECT_HEARTBEAT_TIMEOUT_MINUTES must be empty or a number of minutes of at least 2; it is "
+		seconds = "PROJECT_HEARTBEAT_SECONDS must be a whole number of seconds from 1 to 300; it is "
+		base    = "OUTPUT_BASE must be s3://bucket or an absolute path; it is "
+	)
+	for _, c := range []struct {
+		name, value string
+		read        func(*settings.Reader) any
+		want        any    // where it is allowed
+		problem     string // where it is not
+	}{
+		{"PROJECT_EXECUTION_TIMEOUT_HOURS", "48", timeout, 48 * time.Hour, ""},
+		{"PROJECT_EXECUTION_TIMEOUT_HOURS", "0.5", timeout, 30 * time.Minute, ""},
+		{"PROJECT_EXECUTION_TIMEOUT_HOURS", "", timeout, nil, hours + `""`},
+		{"PROJECT_EXECUTION_TIMEOUT_HOURS", "0", timeout, nil, hours + `"0"`},
+		{"PROJECT_EXECUTION_TIMEOUT_HOURS", "-1", timeout, nil, hours + `"-1"`},
+		{"PROJECT_EXECUTION_TIMEOUT_HOURS", "24h", timeout, nil, hours + `"24h"`},
+		{"PROJECT_HEARTBEAT_TIMEOUT_MINUTES", "", silence, time.Duration(0), ""},
+		{"PROJECT_HEARTBEAT_TIMEOUT_MINUTES", "2", silence, 2 * time.Minute, ""},
+		{"PROJECT_HEARTBEAT_TIMEOUT_MINUTES", "0", silence, nil, minutes + `"0"`},
+		{"PROJECT_HEARTBEAT_SECONDS", "300", heartbeat, 300 * time.Second, ""},
+		{"PROJECT_HEARTBEAT_SECONDS", "301", heartbeat, nil, seconds + `"301"`},
+		{"PROJECT_HEARTBEAT_SECONDS", "1.5", heartbeat, nil, seconds + `"1.5"`},
+		{"PROJECT_HEARTBEAT_SECONDS", "", heartbeat, nil, seconds + `""`},
+		{"OUTPUT_BASE", "/var/output", output, "/var/output", ""},
+		{"OUTPUT_BASE", "s3://bucket", output, "s3://bucket", ""},
+		{"OUTPUT_BASE", "s3://", output, nil, base + `"s3://"`},
+		{"OUTPUT_BASE", "s3:///", output, nil, base + `"s3:///"`},
+		{"OUTPUT_BASE", "out", output, nil, base + `"out"`},
+		{"OUTPUT_BASE", "", output, nil, "OUTPUT_BASE is not set"},
+	} {
+		r := from(map[string]string{c.name: c.value})
+		got := c.read(r)
+		problem := ""
+		if err := r.Err(); err != nil {
+			problem = err.Error()
+		}
+		if problem != c.problem {
+			t.Errorf("%s=%q: got the problem\n%s\nwant\n%s", c.name, c.value, problem, c.problem)
+		}
+		if c.want != nil && got != c.want {
+			t.Errorf("%s=%q: got %v, want %v", c.name, c.value, got, c.want)
+		}
+	}
+}
+
+func TestEachProblemIsSaidOnce(t *testing.T) {
+	r := from(nil)
+	r.Keys()
+	r.Hasher()
+	r.Store(false)
+	launch.BatchStopperFrom(r) // it needs a region and keys too
+	want := strings.Join([]string{
+		"EXECUTION_TOKEN_SECRET is not set", "HASHING_SECRET is not set", "PROJECTS_TABLE is not set",
+		"AWS_REGION is not set: it is needed to call AWS",
+		"AWS_ACCESS_KEY_ID is not set: it is needed to call AWS",
+		"AWS_SECRET_ACCESS_KEY is not set: it is needed to call AWS",
+		"JOB_QUEUE is not set",
+	}, "\n")
+	if err := r.Err(); err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
