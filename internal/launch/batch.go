@@ -43,8 +43,9 @@ type Batch struct {
 	cfg    BatchConfig
 }
 
-// NewBatch makes a launcher over the environment; see [awsenv.Read].
-func NewBatch(lookup func(string) (string, bool), cfg BatchConfig) (*Batch, error) {
+// NewBatch makes a launcher over the environment; see [awsenv.Read]. Options
+// change the client's.
+func NewBatch(lookup func(string) (string, bool), cfg BatchConfig, options ...func(*batch.Options)) (*Batch, error) {
 	env, err := awsenv.Read(lookup, "BATCH")
 	if err != nil {
 		return nil, err
@@ -52,7 +53,7 @@ func NewBatch(lookup func(string) (string, bool), cfg BatchConfig) (*Batch, erro
 	return &Batch{cfg: cfg, client: batch.New(batch.Options{
 		Region: env.Region, Credentials: env.Credentials, HTTPClient: env.HTTP,
 		Retryer: env.Retryer, BaseEndpoint: env.Endpoint,
-	})}, nil
+	}, options...)}, nil
 }
 
 func jobName(ref project.Ref) string { return "rk-" + strconv.FormatInt(ref.ExecutionID, 10) }

@@ -13,9 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/batch"
+
 	"rekindle/internal/awsenv"
 	"rekindle/internal/launch"
 	"rekindle/internal/project"
+	"rekindle/internal/settings"
 	"rekindle/internal/token"
 )
 
@@ -32,6 +36,7 @@ type batchAPI struct {
 	jobs      map[string][]map[string]any
 	calls     map[string]int
 	answers   map[string][]func(http.ResponseWriter)
+	deaf      bool // a call that is answered by the test has no effect
 }
 
 func newBatchAPI(t *testing.T) *batchAPI {
@@ -55,6 +60,9 @@ func (b *batchAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "submitjob":
 		id := fmt.Sprintf("job-%d", len(b.submitted)+1)
 		b.submitted = append(b.submitted, in)
+		if b.deaf && len(b.answers[op]) > 0 {
+			break
+		}
 		name := in["jobName"].(string)
 		b.jobs[name] = append(b.jobs[name], map[string]any{"jobId": id, "jobName": name, "status": "SUBMITTED"})
 		out = map[string]any{"jobId": id, "jobName": name}
@@ -99,15 +107,30 @@ func fails(status int, kind string) func(http.ResponseWriter) {
 	}
 }
 
+// loses breaks the connection instead of answering.
+func loses(http.ResponseWriter) { panic(http.ErrAbortHandler) }
+
+func (b *batchAPI) lookup(name string) (string, bool) {
+	v, ok := map[string]string{
+		"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_ENDPOINT_URL_BATCH": b.URL,
+		"JOB_QUEUE": "queue", "JOB_DEFINITION": "definition", "PROJECT_COMMAND": "work", "EXECUTION_TOKEN_SECRET": strings.Repeat("k", token.MinSecret),
+	}[name]
+	return v, ok
+}
+
 func (b *batchAPI) launcher() *launch.Batch {
 	b.t.Helper()
 	keys, err := token.NewKeyring(strings.Repeat("k", token.MinSecret))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	env := map[string]string{"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_ENDPOINT_URL_BATCH": b.URL}
-	l, err := launch.NewBatch(func(n string) (string, bool) { v, ok := env[n]; return v, ok }, launch.BatchConfig{
+	l, err := launch.NewBatch(b.lookup, launch.BatchConfig{
 		Queue: "queue", Definition: "definition", Command: `["work"]`, Timeout: 24 * time.Hour, Keys: keys,
+	}, func(o *batch.Options) {
+		// As many attempts as in the cloud, without the pauses.
+		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
+			r.MaxAttempts, r.MaxBackoff = awsenv.MaxAttempts, time.Millisecond
+		})
 	})
 	if err != nil {
 		b.t.Fatal(err)
@@ -137,10 +160,7 @@ func TestBatchSubmitsTheJobOfTheExecution(t *testing.T) {
 	if got := in["shareIdentifier"].(string); !regexp.MustCompile(`^[a-zA-Z0-9]{1,255}$`).MatchString(got) {
 		t.Errorf("share identifier: got %q", got)
 	}
-	env := map[string]string{}
-	for _, e := range in["containerOverrides"].(map[string]any)["environment"].([]any) {
-		env[e.(map[string]any)["name"].(string)] = e.(map[string]any)["value"].(string)
-	}
+	env := environmentOf(in)
 	if names := slices.Sorted(maps.Keys(env)); !slices.Equal(names, []string{"PROJECT_COMMAND", "REKINDLE_EXECUTION_TOKEN"}) || env["PROJECT_COMMAND"] != `["work"]` {
 		t.Errorf("environment: got %v", env)
 	}
@@ -164,6 +184,14 @@ func TestBatchSharesStayUnderTheQueuesLimit(t *testing.T) {
 	for _, in := range b.submitted {
 		shares[in["shareIdentifier"]] = true
 	}
+	again := batchRef
+	again.TenantID, again.ExecutionID = "tenant-7", 5000
+	if _, err := l.Launch(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	if first, now := b.submitted[7]["shareIdentifier"], b.submitted[1500]["shareIdentifier"]; first != now {
+		t.Errorf("a tenant's second job: got share %v, want %v as before", now, first)
+	}
 	if len(shares) > 400 || len(shares) < 300 {
 		t.Errorf("1,500 tenants have %d shares, want nearly 400 and no more", len(shares))
 	}
@@ -183,16 +211,105 @@ func TestBatchFindsTheJobWhoseAnswerWasLost(t *testing.T) {
 	}
 }
 
-func TestBatchRefusals(t *testing.T) {
-	b := newBatchAPI(t)
-	b.answers["submitjob"] = []func(http.ResponseWriter){fails(403, "AccessDeniedException")}
-	if id, err := b.launcher().Launch(t.Context(), batchRef); err == nil || b.calls["submitjob"] != 1 || b.calls["listjobs"] != 0 {
-		t.Errorf("denied: got %q, %v after %v, want an error after one call", id, err, b.calls)
+func TestBatchTriesAgainWhatMayPass(t *testing.T) {
+	for name, fault := range map[string]func(http.ResponseWriter){
+		"throttled":         fails(429, "TooManyRequestsException"),
+		"Batch's fault":     fails(500, "ServerException"),
+		"broken connection": loses, // accepted: the job is there twice, and one will claim
+	} {
+		b := newBatchAPI(t)
+		b.answers["submitjob"] = []func(http.ResponseWriter){fault}
+		if id, err := b.launcher().Launch(t.Context(), batchRef); err != nil || id != "job-2" || b.calls["submitjob"] != 2 || b.calls["listjobs"] != 0 {
+			t.Errorf("%s once: got %q, %v after %v, want success at the second try", name, id, err, b.calls)
+		}
 	}
-	c := newBatchAPI(t)
-	c.answers["submitjob"] = []func(http.ResponseWriter){fails(429, "TooManyRequestsException")}
-	if id, err := c.launcher().Launch(t.Context(), batchRef); err != nil || c.calls["submitjob"] != 2 {
-		t.Errorf("throttled once: got %q, %v after %v, want success at the second try", id, err, c.calls)
+}
+
+func TestBatchDoesNotRepeatARefusal(t *testing.T) {
+	for status, kind := range map[int]string{403: "AccessDeniedException", 400: "ClientException"} {
+		b := newBatchAPI(t)
+		b.answers["submitjob"] = []func(http.ResponseWriter){fails(status, kind)}
+		if id, err := b.launcher().Launch(t.Context(), batchRef); err == nil || !strings.Contains(err.Error(), kind) || b.calls["submitjob"] != 1 || b.calls["listjobs"] != 0 {
+			t.Errorf("%s: got %q, %v after %v, want an error after one call", kind, id, err, b.calls)
+		}
+	}
+}
+
+func TestBatchSaysWhyNothingWasSubmitted(t *testing.T) {
+	b := newBatchAPI(t)
+	b.refuse("submitjob", "ServiceUnavailable")
+	if id, err := b.launcher().Launch(t.Context(), batchRef); err == nil || !strings.Contains(err.Error(), "submitting a job") || b.calls["listjobs"] != 1 {
+		t.Errorf("nothing accepted: got %q, %v after %v, want an error after a look for the job", id, err, b.calls)
+	}
+	b.refuse("submitjob", "ServiceUnavailable")
+	b.refuse("listjobs", "ServiceUnavailable")
+	id, err := b.launcher().Launch(t.Context(), batchRef)
+	if err == nil || !strings.Contains(err.Error(), "submitting a job") || !strings.Contains(err.Error(), "looking for the jobs") {
+		t.Errorf("nor could it be looked for: got %q, %v, want both said", id, err)
+	}
+	if err != nil && strings.Contains(err.Error(), b.token(t)) {
+		t.Errorf("the error has the execution's token: %v", err)
+	}
+}
+
+// refuse makes every attempt at the next call of an operation fail. Batch keeps
+// nothing of it.
+func (b *batchAPI) refuse(operation, kind string) {
+	for range awsenv.MaxAttempts {
+		b.answers[operation] = append(b.answers[operation], fails(503, kind))
+	}
+	b.deaf = true
+}
+
+// token returns the execution token that was submitted last.
+func (b *batchAPI) token(t *testing.T) string {
+	t.Helper()
+	return environmentOf(b.submitted[len(b.submitted)-1])["REKINDLE_EXECUTION_TOKEN"]
+}
+
+func environmentOf(job map[string]any) map[string]string {
+	env := map[string]string{}
+	for _, e := range job["containerOverrides"].(map[string]any)["environment"].([]any) {
+		env[e.(map[string]any)["name"].(string)] = e.(map[string]any)["value"].(string)
+	}
+	return env
+}
+
+// Batch takes at most 8,192 characters of overrides (AWS Batch, SubmitJob).
+func TestBatchOverridesLeaveRoomForTheCommand(t *testing.T) {
+	b := newBatchAPI(t)
+	ref := project.Ref{
+		Key:        project.Key{TenantID: strings.Repeat("t", 100), ProjectID: strings.Repeat("p", 100)},
+		ProjectUID: project.NewToken(), ExecutionID: 1<<53 - 1,
+	}
+	if _, err := b.launcher().Launch(t.Context(), ref); err != nil {
+		t.Fatal(err)
+	}
+	overrides, err := json.Marshal(b.submitted[0]["containerOverrides"])
+	if err != nil || len(overrides) > 1000 {
+		t.Errorf("got %d characters, %v, want under 1,000", len(overrides), err)
+	}
+}
+
+func TestBatchIsMadeOfSettings(t *testing.T) {
+	b := newBatchAPI(t)
+	r := settings.From(b.lookup)
+	launcher, stopper := launch.BatchFrom(r), launch.BatchStopperFrom(r)
+	if err := r.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := launcher.Launch(t.Context(), batchRef); err != nil {
+		t.Fatal(err)
+	}
+	in := b.submitted[0]
+	if in["jobQueue"] != "queue" || in["jobDefinition"] != "definition" || environmentOf(in)["PROJECT_COMMAND"] != "work" {
+		t.Errorf("got %v", in)
+	}
+	if err := stopper.Stop(t.Context(), batchRef, "", "too long"); err != nil || !slices.Equal(b.ended, []string{"job-1: too long"}) {
+		t.Errorf("got %v, %v", b.ended, err)
+	}
+	if _, err := launch.NewBatch(func(string) (string, bool) { return "", false }, launch.BatchConfig{}); err == nil {
+		t.Error("without an environment: got no error")
 	}
 }
 
@@ -209,6 +326,19 @@ func TestBatchLooksUpTheLivingOnEveryPage(t *testing.T) {
 	other.ExecutionID++
 	if got, err := b.launcher().Lookup(t.Context(), other); err != nil || len(got) != 0 {
 		t.Errorf("another execution: got %v, %v", got, err)
+	}
+}
+
+func TestBatchLookupFailsRatherThanSayThatNothingLives(t *testing.T) {
+	b := newBatchAPI(t)
+	b.refuse("listjobs", "ServerException")
+	l := b.launcher()
+	if got, err := l.Lookup(t.Context(), batchRef); err == nil {
+		t.Errorf("got %v", got)
+	}
+	b.refuse("listjobs", "ServerException")
+	if err := l.Stop(t.Context(), batchRef, "", "too long"); err == nil || len(b.ended) != 0 {
+		t.Errorf("stop: got %v, %v", b.ended, err)
 	}
 }
 
