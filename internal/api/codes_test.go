@@ -18,6 +18,9 @@ func TestEachCodeHasItsStatus(t *testing.T) {
 			t.Errorf("%s has no HTTP status", code)
 		}
 	}
+	if status := api.StatusOf("no_such_code"); status != http.StatusInternalServerError {
+		t.Errorf("an unknown code: got %d, want 500", status)
+	}
 }
 
 // docs/errors.md has a row a code: code, status, sentence, and what to do.
@@ -33,6 +36,9 @@ func TestErrorsPageIsTrue(t *testing.T) {
 			continue
 		}
 		code := project.Code(strings.Trim(strings.TrimSpace(cells[1]), "`"))
+		if documented[code] {
+			t.Errorf("%s stands twice on the page", code)
+		}
 		documented[code] = true
 		if got, want := strings.TrimSpace(cells[2]), fmt.Sprint(api.StatusOf(code)); got != want {
 			t.Errorf("%s: the page says %s, the API answers %s", code, got, want)
