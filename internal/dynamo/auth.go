@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -129,15 +128,6 @@ func (s *Store) dropClaim(ctx context.Context, slug, tenantID string) error {
 	return nil
 }
 
-// item reads one item, strongly consistent; nil if it is not there.
-func (s *Store) item(ctx context.Context, doing, table string, key attributes) (attributes, error) {
-	out, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{TableName: &table, Key: key, ConsistentRead: aws.Bool(true)})
-	if err != nil {
-		return nil, fault(doing, err)
-	}
-	return out.Item, nil
-}
-
 func textOf(av types.AttributeValue) string {
 	s, _ := av.(*types.AttributeValueMemberS)
 	if s == nil {
@@ -196,35 +186,6 @@ func readLogin(slug string, av attributes) (*project.Login, loginItem, error) {
 	return &project.Login{Slug: slug, TenantID: it.Tenant, CodeHash: it.CodeHash, ExpiresAt: expires, Tries: it.Tries}, it, nil
 }
 
-// changeSession updates an item of the sessions table conditionally. Where the
-// condition does not hold it returns refused, and the item as it is then; nil if
-// there is none.
-func (s *Store) changeSession(ctx context.Context, doing string, key attributes, u expression.UpdateBuilder, when expression.ConditionBuilder) (av attributes, refused bool, err error) {
-	expr, err := expression.NewBuilder().WithUpdate(u).WithCondition(when).Build()
-	if err != nil {
-		return nil, false, fmt.Errorf("%s: building the expression: %w", doing, err)
-	}
-	out, err := s.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName: &s.tables.Sessions, Key: key,
-		UpdateExpression: expr.Update(), ConditionExpression: expr.Condition(),
-		ExpressionAttributeNames: expr.Names(), ExpressionAttributeValues: expr.Values(),
-		ReturnValues:                        types.ReturnValueAllNew,
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	})
-	if err == nil {
-		return out.Attributes, false, nil
-	}
-	image, failed := failedCondition(err)
-	if !failed {
-		return nil, false, fault(doing, err)
-	}
-	if len(image) > 0 {
-		return image, true, nil
-	}
-	image, err = s.item(ctx, doing, s.tables.Sessions, key)
-	return image, true, err
-}
-
 // IssueLogin puts a new code in the place of a slug's last one. It refuses with
 // [project.CodeLoginRateLimited] where [project.MaxLoginCodes] have been issued
 // in the last [project.LoginCodeWindow]. One conditional update does both, so
@@ -252,7 +213,7 @@ func (s *Store) IssueLogin(ctx context.Context, l project.Login, now time.Time, 
 	for _, a := range issuedAttrs {
 		when = when.And(name(a).Equal(expression.Value(entry)).Not())
 	}
-	av, refused, err := s.changeSession(ctx, doing, loginKey(l.Slug), u, when)
+	av, refused, err := s.change(ctx, doing, s.tables.Sessions, loginKey(l.Slug), u, when)
 	if err != nil || !refused {
 		return err
 	}
@@ -281,7 +242,7 @@ func (s *Store) TryLogin(ctx context.Context, slug string, now time.Time, token 
 		And(name(attrExpiresAt).GreaterThan(expression.Value(stamp(now)))).
 		And(name(attrTries).LessThan(expression.Value(project.MaxLoginTries))).
 		And(name(attrTriedBy).Equal(expression.Value(token)).Not())
-	av, refused, err := s.changeSession(ctx, "counting a login", loginKey(slug), u, when)
+	av, refused, err := s.change(ctx, "counting a login", s.tables.Sessions, loginKey(slug), u, when)
 	if err != nil {
 		return nil, err
 	}
@@ -302,7 +263,7 @@ func (s *Store) TryLogin(ctx context.Context, slug string, now time.Time, token 
 // issued since.
 func (s *Store) UseLogin(ctx context.Context, l *project.Login, token string) error {
 	u := expression.Remove(name(attrLoginHash)).Set(name(attrUsedByReq), expression.Value(token))
-	av, refused, err := s.changeSession(ctx, "using a login code", loginKey(l.Slug), u,
+	av, refused, err := s.change(ctx, "using a login code", s.tables.Sessions, loginKey(l.Slug), u,
 		name(attrLoginHash).Equal(expression.Value(l.CodeHash)))
 	if err != nil || !refused || textOf(av[attrUsedByReq]) == token {
 		return err
@@ -336,7 +297,7 @@ func (s *Store) RotateSession(ctx context.Context, oldHash string, next *project
 	}
 	u := expression.Set(name(attrExpiresAt), expression.Value(stamp(now))).Set(name(attrReplacedBy), expression.Value(token))
 	when := name(attrExpiresAt).GreaterThan(expression.Value(stamp(now))).And(expression.AttributeNotExists(name(attrReplacedBy)))
-	av, refused, err := s.changeSession(ctx, "replacing a session", sessionKey(oldHash), u, when)
+	av, refused, err := s.change(ctx, "replacing a session", s.tables.Sessions, sessionKey(oldHash), u, when)
 	if err != nil {
 		return err
 	}

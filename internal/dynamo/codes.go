@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"rekindle/internal/project"
 )
@@ -120,16 +119,14 @@ func (s *Store) GetCode(ctx context.Context, hash string) (*project.ActivationCo
 }
 
 func (s *Store) heldCode(ctx context.Context, hash string) (*heldCode, error) {
-	out, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName: &s.tables.Tenants, Key: codeKey(hash), ConsistentRead: aws.Bool(true),
-	})
+	av, err := s.item(ctx, "reading an activation code", s.tables.Tenants, codeKey(hash))
 	if err != nil {
-		return nil, fault("reading an activation code", err)
+		return nil, err
 	}
-	if len(out.Item) == 0 {
+	if av == nil {
 		return nil, project.Refuse(project.CodeActivationUnknown, nil)
 	}
-	return readCode(out.Item)
+	return readCode(av)
 }
 
 // ListCodes yields every code, in no order. It reads the whole tenants table:
@@ -170,37 +167,14 @@ func (s *Store) ListCodes(ctx context.Context) iter.Seq2[project.ActivationCode,
 	}
 }
 
-// updateCode writes a code conditionally and returns it as written, or with
-// refused as it is; nil if there is none.
+// updateCode is change for a code.
 func (s *Store) updateCode(ctx context.Context, doing, hash string, u expression.UpdateBuilder, when expression.ConditionBuilder) (c *heldCode, refused bool, err error) {
-	expr, err := expression.NewBuilder().WithUpdate(u).WithCondition(when).Build()
-	if err != nil {
-		return nil, false, fmt.Errorf("%s: building the expression: %w", doing, err)
+	av, refused, err := s.change(ctx, doing, s.tables.Tenants, codeKey(hash), u, when)
+	if err != nil || av == nil {
+		return nil, refused, err
 	}
-	out, err := s.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName: &s.tables.Tenants, Key: codeKey(hash),
-		UpdateExpression: expr.Update(), ConditionExpression: expr.Condition(),
-		ExpressionAttributeNames: expr.Names(), ExpressionAttributeValues: expr.Values(),
-		ReturnValues:                        types.ReturnValueAllNew,
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	})
-	if err == nil {
-		c, err = readCode(out.Attributes)
-		return c, false, err
-	}
-	image, failed := failedCondition(err)
-	if !failed {
-		return nil, false, fault(doing, err)
-	}
-	if len(image) > 0 {
-		c, err = readCode(image)
-		return c, true, err
-	}
-	c, err = s.heldCode(ctx, hash)
-	if project.CodeOf(err) == project.CodeActivationUnknown {
-		return nil, true, nil
-	}
-	return c, true, err
+	c, err = readCode(av)
+	return c, refused, err
 }
 
 // maxCodeRaces is how often a sequence that lost a race begins again.

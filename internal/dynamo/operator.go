@@ -28,16 +28,14 @@ func ClientFromConfig(cfg aws.Config) *dynamodb.Client { return dynamodb.NewFrom
 // GetTenant reads a tenant, strongly consistent. It returns [ErrNoTenant] if
 // there is none.
 func (s *Store) GetTenant(ctx context.Context, tenantID string) (*project.Tenant, error) {
-	out, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName: &s.tables.Tenants, Key: tenantKey(tenantID), ConsistentRead: aws.Bool(true),
-	})
+	av, err := s.item(ctx, "reading a tenant", s.tables.Tenants, tenantKey(tenantID))
 	if err != nil {
-		return nil, fault("reading a tenant", err)
+		return nil, err
 	}
-	if len(out.Item) == 0 {
+	if av == nil {
 		return nil, ErrNoTenant
 	}
-	return readTenant(out.Item)
+	return readTenant(av)
 }
 
 // ListTenants yields every tenant, in no order. It scans the tenants' table,
@@ -55,30 +53,20 @@ func (s *Store) ListTenants(ctx context.Context) iter.Seq2[*project.Tenant, erro
 // with [project.NoSubscription], and returns the tenant as written. What runs
 // goes on running. It returns [ErrNoTenant] if there is no such tenant.
 func (s *Store) SetSubscription(ctx context.Context, tenantID string, state project.Subscription) (*project.Tenant, error) {
-	const doing = "setting a subscription"
 	attr := expression.Name("subscription_state")
 	update := expression.Remove(attr)
 	if state != project.NoSubscription {
 		update = expression.Set(attr, expression.Value(string(state)))
 	}
-	expr, err := expression.NewBuilder().WithUpdate(update).
-		WithCondition(expression.AttributeExists(expression.Name(attrTenantID))).Build()
-	if err != nil {
-		return nil, fmt.Errorf("%s: building the expression: %w", doing, err)
-	}
-	out, err := s.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName: &s.tables.Tenants, Key: tenantKey(tenantID),
-		UpdateExpression: expr.Update(), ConditionExpression: expr.Condition(),
-		ExpressionAttributeNames: expr.Names(), ExpressionAttributeValues: expr.Values(),
-		ReturnValues: types.ReturnValueAllNew,
-	})
-	if _, refused := failedCondition(err); refused {
+	av, refused, err := s.change(ctx, "setting a subscription", s.tables.Tenants, tenantKey(tenantID),
+		update, expression.AttributeExists(expression.Name(attrTenantID)))
+	switch {
+	case err != nil:
+		return nil, err
+	case refused:
 		return nil, ErrNoTenant
 	}
-	if err != nil {
-		return nil, fault(doing, err)
-	}
-	return readTenant(out.Attributes)
+	return readTenant(av)
 }
 
 // Selection says which projects [Store.ListProjects] yields. Only the status

@@ -164,36 +164,8 @@ func (s *Store) unreserve(ctx context.Context, t *project.Tenant) {
 		func(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} })
 }
 
-// updateTenant writes a tenant conditionally and returns its item as written,
-// or with refused as it is; nil if there is none.
+// updateTenant is change for a tenant that exists.
 func (s *Store) updateTenant(ctx context.Context, doing, tenantID string, u expression.UpdateBuilder, when expression.ConditionBuilder, opts ...func(*dynamodb.Options)) (item attributes, refused bool, err error) {
-	expr, err := expression.NewBuilder().WithUpdate(u).
-		WithCondition(expression.AttributeExists(name(attrTenantID)).And(when)).Build()
-	if err != nil {
-		return nil, false, fmt.Errorf("%s: building the expression: %w", doing, err)
-	}
-	out, err := s.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName: &s.tables.Tenants, Key: tenantKey(tenantID),
-		UpdateExpression: expr.Update(), ConditionExpression: expr.Condition(),
-		ExpressionAttributeNames: expr.Names(), ExpressionAttributeValues: expr.Values(),
-		ReturnValues:                        types.ReturnValueAllNew,
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	}, opts...)
-	if err == nil {
-		return out.Attributes, false, nil
-	}
-	image, failed := failedCondition(err)
-	if !failed {
-		return nil, false, fault(doing, err)
-	}
-	if len(image) > 0 {
-		return image, true, nil
-	}
-	read, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName: &s.tables.Tenants, Key: tenantKey(tenantID), ConsistentRead: aws.Bool(true),
-	})
-	if err != nil {
-		return nil, false, fault(doing, err)
-	}
-	return read.Item, true, nil
+	return s.change(ctx, doing, s.tables.Tenants, tenantKey(tenantID), u,
+		expression.AttributeExists(name(attrTenantID)).And(when), opts...)
 }

@@ -147,37 +147,35 @@ func pause(ctx context.Context, d time.Duration) error {
 // Get reads a project, strongly consistent. It refuses with
 // [project.CodeProjectNotFound] if there is none.
 func (s *Store) Get(ctx context.Context, key project.Key) (*project.Project, error) {
-	out, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName: &s.tables.Projects, Key: projectKey(key), ConsistentRead: aws.Bool(true),
-	})
+	av, err := s.item(ctx, "reading a project", s.tables.Projects, projectKey(key))
 	if err != nil {
-		return nil, fault("reading a project", err)
+		return nil, err
 	}
-	if len(out.Item) == 0 {
+	if av == nil {
 		return nil, project.Refuse(project.CodeProjectNotFound, nil)
 	}
-	return readProject(out.Item)
+	return readProject(av)
+}
+
+// item reads one item, strongly consistent; nil if it is not there.
+func (s *Store) item(ctx context.Context, doing, table string, key attributes) (attributes, error) {
+	out, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{TableName: &table, Key: key, ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return nil, fault(doing, err)
+	}
+	if len(out.Item) == 0 {
+		return nil, nil
+	}
+	return out.Item, nil
 }
 
 // TouchSession records that a session was used at now. A session that has gone
 // since stays gone.
 func (s *Store) TouchSession(ctx context.Context, tokenHash string, now time.Time) error {
-	expr, err := expression.NewBuilder().
-		WithUpdate(expression.Set(expression.Name(attrLastSeen), expression.Value(stamp(now)))).
-		WithCondition(expression.AttributeExists(expression.Name(attrTokenHash))).
-		Build()
-	if err != nil {
-		return fmt.Errorf("building the touch of a session: %w", err)
-	}
-	_, err = s.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName: &s.tables.Sessions, Key: sessionKey(tokenHash),
-		UpdateExpression: expr.Update(), ConditionExpression: expr.Condition(),
-		ExpressionAttributeNames: expr.Names(), ExpressionAttributeValues: expr.Values(),
-	})
-	if _, refused := failedCondition(err); err != nil && !refused {
-		return fault("touching a session", err)
-	}
-	return nil
+	_, _, err := s.change(ctx, "touching a session", s.tables.Sessions, sessionKey(tokenHash),
+		expression.Set(name(attrLastSeen), expression.Value(stamp(now))),
+		expression.AttributeExists(name(attrTokenHash)))
+	return err
 }
 
 // failedCondition says whether err is a condition that did not hold, and the
@@ -190,38 +188,43 @@ func failedCondition(err error) (attributes, bool) {
 	return nil, false
 }
 
-// update writes a project conditionally and returns it as written. When the
-// condition does not hold it returns refused, and the project as it is then;
-// nil if it is gone.
-func (s *Store) update(ctx context.Context, doing string, key project.Key, u expression.UpdateBuilder, when expression.ConditionBuilder) (p *project.Project, refused bool, err error) {
+// change updates an item conditionally and returns it as written. Where the
+// condition does not hold it returns refused, and the item as it is then: as the
+// database sends it, or read again; nil if there is none.
+func (s *Store) change(ctx context.Context, doing, table string, key attributes, u expression.UpdateBuilder, when expression.ConditionBuilder, opts ...func(*dynamodb.Options)) (av attributes, refused bool, err error) {
 	expr, err := expression.NewBuilder().WithUpdate(u).WithCondition(when).Build()
 	if err != nil {
 		return nil, false, fmt.Errorf("%s: building the expression: %w", doing, err)
 	}
 	out, err := s.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName: &s.tables.Projects, Key: projectKey(key),
+		TableName: &table, Key: key,
 		UpdateExpression: expr.Update(), ConditionExpression: expr.Condition(),
 		ExpressionAttributeNames: expr.Names(), ExpressionAttributeValues: expr.Values(),
 		ReturnValues:                        types.ReturnValueAllNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	})
+	}, opts...)
 	if err == nil {
-		p, err = readProject(out.Attributes)
-		return p, false, err
+		return out.Attributes, false, nil
 	}
 	image, failed := failedCondition(err)
 	if !failed {
 		return nil, false, fault(doing, err)
 	}
 	if len(image) > 0 {
-		p, err = readProject(image)
-		return p, true, err
+		return image, true, nil
 	}
-	p, err = s.Get(ctx, key)
-	if project.CodeOf(err) == project.CodeProjectNotFound {
-		return nil, true, nil
+	image, err = s.item(ctx, doing, table, key)
+	return image, true, err
+}
+
+// update is change for a project.
+func (s *Store) update(ctx context.Context, doing string, key project.Key, u expression.UpdateBuilder, when expression.ConditionBuilder) (p *project.Project, refused bool, err error) {
+	av, refused, err := s.change(ctx, doing, s.tables.Projects, projectKey(key), u, when)
+	if err != nil || av == nil {
+		return nil, refused, err
 	}
-	return p, true, err
+	p, err = readProject(av)
+	return p, refused, err
 }
 
 // put writes an item that is not there yet, and says whether it did.

@@ -2,11 +2,8 @@ package dynamo
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"rekindle/internal/project"
 )
@@ -86,7 +83,6 @@ func raiseVersion() expression.UpdateBuilder {
 }
 
 func (s *Store) takeSlot(ctx context.Context, tenant *project.Tenant, start project.Start) error {
-	const doing = "taking the trial slot"
 	ref := start.Ref()
 	slot := slotItem{ref.ProjectID, ref.ProjectUID, ref.ExecutionID, start.Token}
 	when := expression.AttributeExists(name(attrTenantID))
@@ -96,36 +92,12 @@ func (s *Store) takeSlot(ctx context.Context, tenant *project.Tenant, start proj
 		when = when.And(name(attrTrialSlot + ".execution_id").Equal(expression.Value(old.ExecutionID))).
 			And(name(attrTrialSlot + ".token").Equal(expression.Value(old.Token)))
 	}
-	expr, err := expression.NewBuilder().
-		WithUpdate(expression.Set(name(attrTrialSlot), expression.Value(slot))).
-		WithCondition(when).Build()
-	if err != nil {
-		return fmt.Errorf("%s: building the expression: %w", doing, err)
+	av, refused, err := s.change(ctx, "taking the trial slot", s.tables.Tenants, tenantKey(tenant.ID),
+		expression.Set(name(attrTrialSlot), expression.Value(slot)), when)
+	if err != nil || !refused {
+		return err
 	}
-	_, err = s.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName: &s.tables.Tenants, Key: tenantKey(tenant.ID),
-		UpdateExpression: expr.Update(), ConditionExpression: expr.Condition(),
-		ExpressionAttributeNames: expr.Names(), ExpressionAttributeValues: expr.Values(),
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	})
-	if err == nil {
-		return nil
-	}
-	image, failed := failedCondition(err)
-	if !failed {
-		return fault(doing, err)
-	}
-	if len(image) == 0 {
-		consistent := true
-		out, err := s.db.GetItem(ctx, &dynamodb.GetItemInput{
-			TableName: &s.tables.Tenants, Key: tenantKey(tenant.ID), ConsistentRead: &consistent,
-		})
-		if err != nil {
-			return fault(doing, err)
-		}
-		image = out.Item
-	}
-	now, err := readTenant(image)
+	now, err := readTenant(av)
 	if err != nil {
 		return err
 	}
