@@ -32,6 +32,23 @@ func TestSweepIsStrictAboutTheLimit(t *testing.T) {
 	}
 }
 
+func TestSweepJudgesByTimeWhateverTheIndexNominates(t *testing.T) {
+	f := newFake()
+	f.loose = true
+	for id, d := range map[string]time.Duration{"before": 24*time.Hour - time.Second, "exactly": 24 * time.Hour, "after": 24*time.Hour + time.Second} {
+		f.add(0, id, d).HeartbeatAt = storeNow.Add(-23 * time.Hour) // silent, which is not judged
+	}
+	for _, dry := range []bool{true, false} {
+		r := sweeper(f, &stops{}, day, nil).Sweep(t.Context(), dry)
+		if r.Nominated != 3 || r.Failed != 1 || !maps.Equal(r.Skipped, map[string]int{sweep.SkipNotDue: 2}) {
+			t.Errorf("dry %t: got %+v, want one failed of 3, two not due", dry, r)
+		}
+	}
+	if p := f.items[project.Key{TenantID: "acme", ProjectID: "after"}]; p.Status != project.Failed {
+		t.Errorf("the one after the limit: got %s", p.Status)
+	}
+}
+
 func TestSweepReadsOnThroughAnEmptyPage(t *testing.T) {
 	f := newFake()
 	f.shards[5] = []page{{}, {}}
@@ -250,6 +267,7 @@ func TestChangeJustBeforeTheWriteIsRespected(t *testing.T) {
 	}{
 		"completed":           {25 * time.Hour, func(p *project.Project) { p.Status = project.Completed }, sweep.SkipEnded},
 		"restarted":           {25 * time.Hour, func(p *project.Project) { p.ExecutionID, p.StartedAt = 78, storeNow }, sweep.SkipRestarted},
+		"put anew":            {25 * time.Hour, func(p *project.Project) { p.StartedAt = storeNow }, sweep.SkipRestarted},
 		"silent, then a beat": {time.Hour, func(p *project.Project) { p.HeartbeatAt = storeNow }, sweep.SkipNotDue},
 		"silent, then ended":  {time.Hour, func(p *project.Project) { p.Status = project.Completed }, sweep.SkipEnded},
 	} {
