@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"rekindle/internal/project"
+	"rekindle/internal/token"
 )
 
 // The whole stack: real functions, a real database over its wire protocol, real
@@ -240,6 +242,61 @@ func TestStackFromRunToFailedToRestartToCompletedAndAStuckOneSwept(t *testing.T)
 	if status, out := s.call("GET", "/nowhere", ""); status != 404 || out["code"] != "route_not_found" {
 		t.Errorf("a strange path: got %d %v", status, out)
 	}
+}
+
+// The engine of this machine sends no events, but whoever does is heard as in
+// the cloud.
+func TestStackTakesTheEngineOfTheCloudsEvents(t *testing.T) {
+	seed := inRoot(t)
+	up := filepath.Join(t.TempDir(), "up")
+	if err := syscall.Mkfifo(up, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(t.TempDir(), "data")
+	s := start(t, options{data: data, seed: seed}, map[string]string{"PATH": os.Getenv("PATH"), "PROJECT_COMMAND": "echo up > " + up + "; sleep 3600"})
+	id := s.begin("run", "pending-site")
+	if _, err := os.ReadFile(up); err != nil { // the command writes, so it was claimed
+		t.Fatal(err)
+	}
+	secret, err := os.ReadFile(filepath.Join(data, "secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := token.NewKeyring(string(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	executionID, err := strconv.ParseInt(id, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	output := s.wantStatus("pending-site", "running")["output_folder_path"].(string)
+	uid := filepath.Base(filepath.Dir(filepath.Clean(output)))
+	ref := project.Ref{Key: project.Key{TenantID: "demo", ProjectID: "pending-site"}, ProjectUID: uid, ExecutionID: executionID}
+	job := s.logs.await(t, "execution launched", "execution_id="+id)
+	job = strings.Fields(job[strings.Index(job, "job_id=")+len("job_id="):])[0]
+
+	sample, err := os.ReadFile(filepath.Join("infra", "events", "settle-failed.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const path = "/2015-03-31/functions/SettleFunction/invocations"
+	event := strings.NewReplacer("rk-100001", "rk-"+id, "4c7599ae-0a82-49aa-ba5a-4727fcce14a8", job).Replace(string(sample))
+	if status, out := s.call("POST", path, event); status != 200 || out != nil {
+		t.Errorf("without a token: got %d %v", status, out)
+	}
+	s.wantStatus("pending-site", "running")
+	event = strings.Replace(event, "PASTE-AN-EXECUTION-TOKEN", keys.Mint(token.Execution, ref, ""), 1)
+	if status, out := s.call("POST", path, event); status != 200 || out != nil {
+		t.Errorf("got %d %v", status, out)
+	}
+	if out := s.wantStatus("pending-site", "failed"); out["execution_error"] != "The project ran out of memory and was stopped" {
+		t.Errorf("got %v", out["execution_error"])
+	}
+	if status, out := s.call("POST", path, `{"detail":1}`); status != 200 || out["errorMessage"] == nil {
+		t.Errorf("poison: got %d %v", status, out)
+	}
+	s.logs.await(t, "job ended", "execution_id="+id) // the runner was told, and stopped its command
 }
 
 func TestStackHonoursTheLimitOfDotEnvAndNeverSweepsAtStart(t *testing.T) {

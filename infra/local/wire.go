@@ -11,6 +11,7 @@ import (
 	"rekindle/internal/launch"
 	"rekindle/internal/output"
 	"rekindle/internal/settings"
+	"rekindle/internal/settle"
 	"rekindle/internal/sweep"
 	"rekindle/internal/template"
 )
@@ -35,6 +36,11 @@ func buildHandler(f template.Function, env settings.Lookup, engine *launch.Local
 	case "cleanup":
 		store, cfg := r.Store(false), sweep.Config{Timeout: r.Timeout(), Heartbeat: r.HeartbeatTimeout()}
 		build = func() lambda.Handler { return sweep.New(store, engine, cfg, nil, o.Log) }
+	case "settle":
+		// The engine of this machine tells its own ends without an event. This is
+		// for whoever sends one.
+		settler, keys := settle.New(r.Store(false), engine, nil, o.Log), r.Keys()
+		build = func() lambda.Handler { return settle.NewHandler(settler, keys, o.Log) }
 	case "worker":
 		store, cfg := r.Store(false), api.WorkerConfig{Keys: r.Keys(), Timeout: r.Timeout(), Heartbeat: r.Heartbeat()}
 		build = func() lambda.Handler { return api.NewWorker(store, cfg, o) }

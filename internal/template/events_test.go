@@ -18,7 +18,7 @@ func TestSampleEventsHaveRoutes(t *testing.T) {
 	for _, file := range files {
 		var event struct{ RouteKey string }
 		readJSON(t, file, &event)
-		if event.RouteKey == "" { // for cleanup
+		if event.RouteKey == "" { // for cleanup or settle
 			continue
 		}
 		if !slices.ContainsFunc(tmpl.Routes, func(r Route) bool { return r.Method+" "+r.Path == event.RouteKey }) {

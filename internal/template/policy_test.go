@@ -120,6 +120,11 @@ func TestPoliciesAllowWhatTheCodeCallsAndNoMore(t *testing.T) {
 			"batch:TerminateJob":  {batch + "job/*"},
 			"batch:ListJobs":      {"*"},
 		},
+		"SettleFunction": {
+			"dynamodb:GetItem":    {projects},
+			"dynamodb:UpdateItem": {projects},
+			"batch:ListJobs":      {"*"},
+		},
 	}
 	for id, f := range functions(rawTemplate(t)) {
 		w, ours := want[id]
@@ -320,30 +325,53 @@ func TestSigningInIsThrottled(t *testing.T) {
 	}
 }
 
-func TestFailedSweepsAreKept(t *testing.T) {
+func TestFailuresOfWhatNobodyWaitsForAreKept(t *testing.T) {
 	root := rawTemplate(t)
-	cleanup := at(root, "Resources", "CleanupFunction", "Properties")
-	rule := at(cleanup, "Events", "Hourly", "Properties")
-	queue := "CleanupFailures"
-	if got := at(rule, "DeadLetterConfig", "Arn"); got != queue+".Arn" {
-		t.Errorf("what the rule can't deliver goes to %v, want %s", got, queue)
+	for _, c := range []struct{ function, event, queue string }{
+		{"CleanupFunction", "Hourly", "CleanupFailures"},
+		{"SettleFunction", "JobEnded", "SettleFailures"},
+	} {
+		f := at(root, "Resources", c.function, "Properties")
+		rule := at(f, "Events", c.event, "Properties")
+		if got := at(rule, "DeadLetterConfig", "Arn"); got != c.queue+".Arn" {
+			t.Errorf("%s: what the rule can't deliver goes to %v, want %s", c.function, got, c.queue)
+		}
+		if at(rule, "RetryPolicy", "MaximumRetryAttempts") == nil {
+			t.Errorf("%s: the rule has no retry policy", c.function)
+		}
+		failure := at(f, "EventInvokeConfig", "DestinationConfig", "OnFailure")
+		if at(failure, "Type") != "SQS" || at(failure, "Destination") != c.queue+".Arn" {
+			t.Errorf("%s: its own failures go to %v, want %s", c.function, failure, c.queue)
+		}
+		q := at(root, "Resources", c.queue, "Properties")
+		if at(q, "SqsManagedSseEnabled") != true || at(q, "MessageRetentionPeriod") != 14*24*60*60 {
+			t.Errorf("%s is %v, want it encrypted and kept for 14 days", c.queue, q)
+		}
+		// SAM names the rule's resource after function and event. The policy must
+		// speak of that name; no linter knows it.
+		policy := at(root, "Resources", c.queue+"Policy", "Properties", "PolicyDocument", "Statement").([]any)
+		if got := at(policy[0], "Condition", "ArnEquals", "aws:SourceArn"); got != c.function+c.event+".Arn" {
+			t.Errorf("%s takes messages from %v, want the rule alone", c.queue, got)
+		}
 	}
-	if at(rule, "RetryPolicy", "MaximumRetryAttempts") == nil {
-		t.Error("the rule has no retry policy")
+}
+
+func TestEndsOfThisQueuesJobsAreHeardAlone(t *testing.T) {
+	rule := at(rawTemplate(t), "Resources", "SettleFunction", "Properties", "Events", "JobEnded")
+	if got := at(rule, "Type"); got != "EventBridgeRule" {
+		t.Errorf("the event is a %v, want an EventBridgeRule", got)
 	}
-	failure := at(cleanup, "EventInvokeConfig", "DestinationConfig", "OnFailure")
-	if at(failure, "Type") != "SQS" || at(failure, "Destination") != queue+".Arn" {
-		t.Errorf("the function's own failures go to %v, want %s", failure, queue)
-	}
-	q := at(root, "Resources", queue, "Properties")
-	if at(q, "SqsManagedSseEnabled") != true || at(q, "MessageRetentionPeriod") != 14*24*60*60 {
-		t.Errorf("%s is %v, want it encrypted and kept for 14 days", queue, q)
-	}
-	// SAM names the rule's resource after function and event. The policy must
-	// speak of that name; no linter knows it.
-	policy := at(root, "Resources", queue+"Policy", "Properties", "PolicyDocument", "Statement").([]any)
-	if got := at(policy[0], "Condition", "ArnEquals", "aws:SourceArn"); got != "CleanupFunctionHourly.Arn" {
-		t.Errorf("the queue takes messages from %v, want the rule alone", got)
+	pattern := at(rule, "Properties", "Pattern")
+	for path, want := range map[string][]string{
+		"source":        {"aws.batch"},
+		"detail-type":   {"Batch Job State Change"},
+		"detail.status": {"FAILED", "SUCCEEDED"},
+		// Other queues' events repeat other people's environments.
+		"detail.jobQueue": {"arn:${AWS::Partition}:batch:${AWS::Region}:${AWS::AccountId}:job-queue/${JobQueue}"},
+	} {
+		if got := texts(at(pattern, strings.Split(path, ".")...)); !slices.Equal(got, want) {
+			t.Errorf("%s is %v, want %v", path, got, want)
+		}
 	}
 }
 

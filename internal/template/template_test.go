@@ -84,6 +84,7 @@ func TestEnvironmentOfTheDeployedFunctions(t *testing.T) {
 		"AuthFunction":     {"functions/auth", []string{projects, tenants, sessions, timeout, hashing, sender}},
 		"WorkerFunction":   {"functions/worker", []string{projects, timeout, secret, beat}},
 		"CleanupFunction":  {"functions/cleanup", []string{projects, timeout, queue, silence}},
+		"SettleFunction":   {"functions/settle", []string{projects, timeout, secret, queue}},
 	}
 	values := map[string]string{
 		projects: "ProjectsTable", tenants: "TenantsTable", sessions: "SessionsTable",
