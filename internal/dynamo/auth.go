@@ -26,7 +26,6 @@ const (
 	loginKeyPrefix = "login#"
 
 	attrOwner      = "owner"
-	attrCreatedBy  = "created_by"
 	attrReplacedBy = "replaced_by"
 
 	attrLoginHash   = "login_code_hash"
@@ -81,17 +80,13 @@ func (s *Store) PutTenant(ctx context.Context, t *project.Tenant) (bool, error) 
 		TenantID: t.ID, Record: recordTenant, Name: t.Name, Slug: t.Slug, Email: t.Email, Subscription: t.Subscription,
 		CreatedBy: project.NewToken(),
 	}
-	inserted, err := s.put(ctx, s.tables.Tenants, item, expression.AttributeNotExists(expression.Name(attrTenantID)))
+	inserted, err := s.put(ctx, s.tables.Tenants, tenantKey(t.ID), item, expression.AttributeNotExists(expression.Name(attrTenantID)))
 	if err != nil || inserted {
 		return inserted, err
 	}
-	// Our own write, met by the client's retry; or another's.
 	now, err := s.item(ctx, "reading a tenant", s.tables.Tenants, tenantKey(t.ID))
 	if err != nil {
 		return false, err
-	}
-	if textOf(now[attrCreatedBy]) == item.CreatedBy {
-		return true, nil
 	}
 	if textOf(now["slug"]) != t.Slug {
 		// One of the same id and another slug came first: it needs no second
@@ -104,7 +99,7 @@ func (s *Store) PutTenant(ctx context.Context, t *project.Tenant) (bool, error) 
 // claimSlug makes a slug a tenant's, and says whether it is.
 func (s *Store) claimSlug(ctx context.Context, slug, tenantID string) (bool, error) {
 	owner := expression.Name(attrOwner)
-	return s.put(ctx, s.tables.Tenants, slugItem{slugKeyPrefix + slug, recordSlug, tenantID},
+	return s.put(ctx, s.tables.Tenants, slugKey(slug), slugItem{slugKeyPrefix + slug, recordSlug, tenantID},
 		expression.Or(expression.AttributeNotExists(expression.Name(attrTenantID)), owner.Equal(expression.Value(tenantID))))
 }
 

@@ -226,7 +226,7 @@ type tenantItem struct {
 	Subscription project.Subscription `dynamodbav:"subscription_state,omitempty"`
 	TrialSlot    *slotItem            `dynamodbav:"trial_slot,omitempty"`
 	CountEpoch   int64                `dynamodbav:"count_epoch,omitempty"`
-	CreatedBy    string               `dynamodbav:"created_by,omitempty"` // the token of the put that wrote it
+	CreatedBy    string               `dynamodbav:"created_by,omitempty"` // random: tells a put's own item from another's
 }
 
 type slotItem struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -170,12 +171,23 @@ func (s *Store) item(ctx context.Context, doing, table string, key attributes) (
 }
 
 // TouchSession records that a session was used at now. A session that has gone
-// since stays gone.
+// since stays gone; it is not read again, for nobody asks what became of it.
 func (s *Store) TouchSession(ctx context.Context, tokenHash string, now time.Time) error {
-	_, _, err := s.change(ctx, "touching a session", s.tables.Sessions, sessionKey(tokenHash),
-		expression.Set(name(attrLastSeen), expression.Value(stamp(now))),
-		expression.AttributeExists(name(attrTokenHash)))
-	return err
+	expr, err := expression.NewBuilder().
+		WithUpdate(expression.Set(name(attrLastSeen), expression.Value(stamp(now)))).
+		WithCondition(expression.AttributeExists(name(attrTokenHash))).Build()
+	if err != nil {
+		return fmt.Errorf("building the touch of a session: %w", err)
+	}
+	_, err = s.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &s.tables.Sessions, Key: sessionKey(tokenHash),
+		UpdateExpression: expr.Update(), ConditionExpression: expr.Condition(),
+		ExpressionAttributeNames: expr.Names(), ExpressionAttributeValues: expr.Values(),
+	})
+	if _, refused := failedCondition(err); err != nil && !refused {
+		return fault("touching a session", err)
+	}
+	return nil
 }
 
 // failedCondition says whether err is a condition that did not hold, and the
@@ -227,38 +239,42 @@ func (s *Store) update(ctx context.Context, doing string, key project.Key, u exp
 	return p, refused, err
 }
 
-// put writes an item that is not there yet, and says whether it did.
-func (s *Store) put(ctx context.Context, table string, item any, absent expression.ConditionBuilder) (bool, error) {
+// put writes an item that is not there yet, and says whether it did. It did, too,
+// where the item is there to the letter: our own write, met by the client's
+// retry.
+func (s *Store) put(ctx context.Context, table string, key attributes, item any, absent expression.ConditionBuilder) (bool, error) {
+	doing := "writing an item of " + table
 	av, err := attributevalue.MarshalMap(item)
 	if err != nil {
-		return false, fmt.Errorf("writing an item of %s: %w", table, err)
+		return false, fmt.Errorf("%s: %w", doing, err)
 	}
 	expr, err := expression.NewBuilder().WithCondition(absent).Build()
 	if err != nil {
-		return false, fmt.Errorf("building the condition of a put: %w", err)
+		return false, fmt.Errorf("%s: building the condition: %w", doing, err)
 	}
 	_, err = s.db.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: &table, Item: av, ConditionExpression: expr.Condition(),
 		ExpressionAttributeNames: expr.Names(), ExpressionAttributeValues: expr.Values(),
 	})
-	if _, refused := failedCondition(err); refused {
-		return false, nil
+	if err == nil {
+		return true, nil
 	}
-	if err != nil {
-		return false, fault("writing an item of "+table, err)
+	if _, refused := failedCondition(err); !refused {
+		return false, fault(doing, err)
 	}
-	return true, nil
+	there, err := s.item(ctx, doing, table, key)
+	return reflect.DeepEqual(there, av), err
 }
 
 // PutProject inserts a project that is not there yet, and says whether it did.
 func (s *Store) PutProject(ctx context.Context, p *project.Project) (bool, error) {
-	return s.put(ctx, s.tables.Projects, itemOf(p), expression.AttributeNotExists(expression.Name(attrTenantID)))
+	return s.put(ctx, s.tables.Projects, projectKey(p.Key), itemOf(p), expression.AttributeNotExists(expression.Name(attrTenantID)))
 }
 
 // PutSession inserts a session that is not there yet, or that had ended by now,
 // and says whether it did.
 func (s *Store) PutSession(ctx context.Context, sess *project.Session, now time.Time) (bool, error) {
-	return s.put(ctx, s.tables.Sessions, sessionItemOf(sess), expression.Or(
+	return s.put(ctx, s.tables.Sessions, sessionKey(sess.TokenHash), sessionItemOf(sess), expression.Or(
 		expression.AttributeNotExists(expression.Name(attrTokenHash)),
 		expression.Name("expires_at").LessThanEqual(expression.Value(stamp(now))),
 		expression.Name(attrLastSeen).LessThanEqual(expression.Value(stamp(now.Add(-project.SessionIdle)))),

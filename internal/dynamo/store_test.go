@@ -138,6 +138,30 @@ func TestPutProjectInsertsOnce(t *testing.T) {
 	}
 }
 
+func TestLostReplyOfEachInsertIsASuccess(t *testing.T) {
+	db := dynamotest.Open(t)
+	for name, insert := range map[string]func() (bool, error){
+		"project": func() (bool, error) { return db.PutProject(t.Context(), sample(site, project.Failed)) },
+		"tenant": func() (bool, error) {
+			return db.PutTenant(t.Context(), &project.Tenant{ID: "acme", Name: "Acme", Subscription: project.Active})
+		},
+		"session": func() (bool, error) {
+			return db.PutSession(t.Context(), &project.Session{TokenHash: "h", TenantID: "acme", ExpiresAt: noon.Add(time.Hour), LastSeen: noon}, noon)
+		},
+		"code": func() (bool, error) {
+			return true, db.IssueCode(t.Context(), project.ActivationCode{Hash: "h", Hint: "WXYZ", IssuedAt: noon})
+		},
+	} {
+		db.Wire.LoseReply("PutItem", 1)
+		inserted, err := insert()
+		calls := db.Wire.Calls()["PutItem"]
+		db.Wire.Set(nil)
+		if !inserted || err != nil || calls != 2 {
+			t.Errorf("%s: got %t, %v after %d puts, want success after 2", name, inserted, err, calls)
+		}
+	}
+}
+
 func TestProjectSurvivesStorage(t *testing.T) {
 	db := dynamotest.Open(t)
 	want := db.Insert(t, sample(site, project.Failed))
