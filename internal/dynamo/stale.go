@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -21,7 +22,8 @@ const pageSize = 250
 // running projects and yields, page by page, those that started before the
 // given time, oldest first. A page may be empty, and is not the last one for
 // that. The index is eventually consistent: it nominates, and the base item
-// decides. After an error nothing more is yielded.
+// decides. An entry that can't be read comes as an error beside the others of
+// its page, and the pages go on; after a query that failed nothing more comes.
 func (s *Store) RunningSince(ctx context.Context, shard int, before time.Time) iter.Seq2[[]project.Candidate, error] {
 	return func(yield func([]project.Candidate, error) bool) {
 		expr, err := expression.NewBuilder().WithKeyCondition(
@@ -44,8 +46,7 @@ func (s *Store) RunningSince(ctx context.Context, shard int, before time.Time) i
 				yield(nil, fault("querying the index of running projects", err))
 				return
 			}
-			page, err := readCandidates(out.Items)
-			if !yield(page, err) || err != nil || len(out.LastEvaluatedKey) == 0 {
+			if !yield(readCandidates(out.Items)) || len(out.LastEvaluatedKey) == 0 {
 				return
 			}
 			from = out.LastEvaluatedKey
@@ -53,22 +54,30 @@ func (s *Store) RunningSince(ctx context.Context, shard int, before time.Time) i
 	}
 }
 
+// readCandidates reads the entries of a page. One that can't be read is in the
+// error, and keeps none of the others from being read.
 func readCandidates(items []attributes) ([]project.Candidate, error) {
 	page := make([]project.Candidate, 0, len(items))
+	var bad []error
 	for _, av := range items {
-		var it projectItem
+		var (
+			it projectItem
+			s  stamps
+		)
 		if err := attributevalue.UnmarshalMap(av, &it); err != nil {
-			return page, fmt.Errorf("reading an index entry: %w", err)
+			bad = append(bad, fmt.Errorf("reading the index entry of project %s of tenant %s: %w", textOf(av[attrProjectID]), textOf(av[attrTenantID]), err))
+			continue
 		}
-		var s stamps
-		page = append(page, project.Candidate{
+		c := project.Candidate{
 			Key:         project.Key{TenantID: it.TenantID, ProjectID: it.ProjectID},
 			ExecutionID: it.ExecutionID,
 			StartedAt:   s.read("execution_started_at", it.StartedAt),
-		})
-		if s.err != nil {
-			return page, fmt.Errorf("reading an index entry: %w", s.err)
 		}
+		if s.err != nil {
+			bad = append(bad, fmt.Errorf("reading the index entry of project %s of tenant %s: %w", it.ProjectID, it.TenantID, s.err))
+			continue
+		}
+		page = append(page, c)
 	}
-	return page, nil
+	return page, errors.Join(bad...)
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -596,6 +597,32 @@ func TestIndexPagesOnThroughAnEmptyPage(t *testing.T) {
 	}
 	if found > 1 {
 		t.Errorf("found %d, want at most the one", found)
+	}
+}
+
+// An entry that can't be read must not keep those after it running for ever.
+func TestIndexReadsOnPastABadEntry(t *testing.T) {
+	db := dynamotest.Open(t)
+	const page = `{"Items":[{"tenant_id":{"S":"acme"},"project_id":{"S":"bad"},"execution_id":{"S":"text"},"execution_started_at":{"S":"2026-01-01T00:00:00.000Z"}},` +
+		`{"tenant_id":{"S":"acme"},"project_id":{"S":"worse"},"execution_started_at":{"S":"long ago"}},` +
+		`{"tenant_id":{"S":"acme"},"project_id":{"S":"good"},"execution_id":{"N":"7"},"execution_started_at":{"S":"2026-01-01T00:00:00.000Z"}}]%s}`
+	db.Wire.Set(func(_ string, n int, _ func() (*http.Response, error)) (*http.Response, error) {
+		if n == 1 {
+			return dynamotest.Answer(200, fmt.Sprintf(page, `,"LastEvaluatedKey":{"tenant_id":{"S":"a"}}`)), nil
+		}
+		return dynamotest.Answer(200, fmt.Sprintf(page, "")), nil
+	})
+	defer db.Wire.Set(nil)
+	pages, good, bad := 0, 0, 0
+	for page, err := range db.RunningSince(t.Context(), 0, noon) {
+		pages++
+		good += len(page)
+		if err != nil && strings.Contains(err.Error(), "project bad") && strings.Contains(err.Error(), "project worse") {
+			bad++
+		}
+	}
+	if pages != 2 || good != 2 || bad != 2 {
+		t.Errorf("got %d pages with %d candidates and %d errors, want 2 of each", pages, good, bad)
 	}
 }
 

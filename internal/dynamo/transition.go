@@ -148,7 +148,8 @@ func (s *Store) Settle(ctx context.Context, st project.Settlement) (*project.Pro
 		return nil, err
 	}
 	if refused {
-		if id != 0 && p != nil && p.Attempts[id].SettledBy == st.Token {
+		own := p != nil && (st.Ref.ProjectUID == "" || p.UID == st.Ref.ProjectUID)
+		if id != 0 && own && p.Attempts[id].SettledBy == st.Token {
 			return p, nil
 		}
 		return p, project.Refuse(project.CodeAttemptClosed, nil)

@@ -122,6 +122,13 @@ type run struct {
 	began   time.Time
 	mu      sync.Mutex
 	receipt Receipt
+	ended   []ended
+}
+
+// ended is an execution that was failed, and whose work is to be stopped.
+type ended struct {
+	ref           project.Ref
+	jobID, reason string
 }
 
 // Sweep fails every project that is due, and returns the receipt. It stops
@@ -144,6 +151,7 @@ func (s *Sweeper) Sweep(ctx context.Context, dryRun bool) Receipt {
 		wg.Go(func() { r.shard(ctx, shard) })
 	}
 	wg.Wait()
+	r.stopWork(ctx)
 	level := slog.LevelInfo
 	if !r.receipt.Complete {
 		level = slog.LevelWarn
@@ -163,10 +171,15 @@ func (r *run) shard(ctx context.Context, shard int) {
 		// Silence is not in the index: every running execution is a candidate.
 		before = r.began
 	}
+	whole := true
 	for page, err := range r.store.RunningSince(ctx, shard, before) {
 		if err != nil {
-			r.incomplete(ctx, "a shard of the index was not read to its end", shard, err)
-			return
+			// What the page has beside the error is swept all the same.
+			whole = false
+			r.incomplete(ctx, "a part of the index was not read", shard, err)
+			if page == nil {
+				continue
+			}
 		}
 		r.count(func(rc *Receipt) { rc.Pages++; rc.Nominated += len(page) })
 		for _, c := range page {
@@ -177,7 +190,9 @@ func (r *run) shard(ctx context.Context, shard int) {
 			r.candidate(ctx, c)
 		}
 	}
-	r.count(func(rc *Receipt) { rc.Shards++ })
+	if whole {
+		r.count(func(rc *Receipt) { rc.Shards++ })
+	}
 }
 
 func (r *run) count(f func(*Receipt)) {
@@ -246,11 +261,42 @@ func (r *run) candidate(ctx context.Context, c project.Candidate) {
 		attrs = append(attrs, "last_heartbeat_at", p.HeartbeatAt)
 	}
 	log.WarnContext(ctx, "execution failed by the sweep", attrs...)
-	ref := project.Ref{Key: c.Key, ProjectUID: p.UID, ExecutionID: c.ExecutionID}
-	if err := r.stopper.Stop(ctx, ref, p.Attempts[c.ExecutionID].JobID, st.Error); err != nil {
-		// Its runner stops at its next heartbeat, which is refused.
-		log.WarnContext(ctx, "the work of a failed execution was not stopped", "error", err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = append(r.ended, ended{
+		ref:   project.Ref{Key: c.Key, ProjectUID: p.UID, ExecutionID: c.ExecutionID},
+		jobID: p.Attempts[c.ExecutionID].JobID, reason: st.Error,
+	})
+}
+
+// stops is how many jobs are asked to stop at once.
+const stops = 16
+
+// stopWork asks the engine to stop what was failed. It comes last, so that a
+// slow engine keeps nothing from being failed. What the deadline cuts off, or
+// the engine refuses, ends all the same: its runner stops at its next
+// heartbeat, which is refused.
+func (r *run) stopWork(ctx context.Context) {
+	work := make(chan ended)
+	var wg sync.WaitGroup
+	for range min(stops, len(r.ended)) {
+		wg.Go(func() {
+			for e := range work {
+				if err := r.stopper.Stop(ctx, e.ref, e.jobID, e.reason); err != nil {
+					r.log.WarnContext(ctx, "the work of a failed execution was not stopped", "sweep_id", r.receipt.SweepID, "tenant_id", e.ref.TenantID,
+						"project_id", e.ref.ProjectID, "execution_id", e.ref.ExecutionID, "job_id", e.jobID, "error", err)
+				}
+			}
+		})
 	}
+	for _, e := range r.ended {
+		if ctx.Err() != nil {
+			break
+		}
+		work <- e
+	}
+	close(work)
+	wg.Wait()
 }
 
 func (r *run) failedToJudge(ctx context.Context, log *slog.Logger, err error) {
