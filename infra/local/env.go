@@ -16,9 +16,16 @@ import (
 	"rekindle/internal/template"
 )
 
-// readDotEnv returns a lookup in the process's environment first and the .env
-// file second. A file that is not there is an empty one.
-func readDotEnv(path string, process settings.Lookup) (settings.Lookup, error) {
+// sources are where this machine's settings come from: the process's
+// environment first, the .env file second.
+type sources struct {
+	process settings.Lookup
+	path    string
+	file    map[string]string
+}
+
+// readDotEnv reads the .env file. One that is not there is an empty one.
+func readDotEnv(path string, process settings.Lookup) (*sources, error) {
 	text, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the settings file: %w", err)
@@ -27,13 +34,43 @@ func readDotEnv(path string, process settings.Lookup) (settings.Lookup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: line %d: %s", path, brokenLine(text), strings.ReplaceAll(err.Error(), "\n", " "))
 	}
-	return func(name string) (string, bool) {
-		if v, set := process(name); set {
-			return v, true
+	if _, nameless := file[""]; nameless {
+		return nil, fmt.Errorf("%s: line %d: a value without a name", path, namelessLine(text))
+	}
+	return &sources{process, path, file}, nil
+}
+
+func (s *sources) lookup(name string) (string, bool) {
+	if v, set := s.process(name); set {
+		return v, true
+	}
+	v, set := s.file[name]
+	return v, set
+}
+
+// blame puts before an error where what it complains of was said: for a
+// setting, the environment or .env if either has it, and otherwise the template.
+func (s *sources) blame(err error, template string) error {
+	from := template
+	if problem := (*settings.Problem)(nil); errors.As(err, &problem) {
+		if _, set := s.process(problem.Setting); set {
+			from = "the environment"
+		} else if _, set := s.file[problem.Setting]; set {
+			from = s.path
 		}
-		v, set := file[name]
-		return v, set
-	}, nil
+	}
+	return fmt.Errorf("%s: %w", from, err)
+}
+
+// namelessLine returns the first line of a .env file that begins with its sign
+// of equality.
+func namelessLine(text []byte) int {
+	for n, line := range bytes.Split(text, []byte("\n")) {
+		if bytes.HasPrefix(bytes.TrimSpace(line), []byte("=")) {
+			return n + 1
+		}
+	}
+	return 1
 }
 
 // brokenLine returns the first line up to which a .env file can't be parsed,

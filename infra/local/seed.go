@@ -148,7 +148,11 @@ func element(list string, i int, err error, add func() error) error {
 		err = add()
 	}
 	if err != nil {
-		return fmt.Errorf("%s[%d].%w", list, i, err)
+		var field *fieldProblem
+		if errors.As(err, &field) {
+			return fmt.Errorf("%s[%d].%w", list, i, err)
+		}
+		return fmt.Errorf("%s[%d]: %w", list, i, err)
 	}
 	return nil
 }
@@ -170,15 +174,38 @@ func strict(text []byte, v any) error {
 	case errors.As(err, &syntax):
 		return fmt.Errorf("line %d: not valid JSON: %w", 1+bytes.Count(text[:min(int(syntax.Offset), len(text))], []byte("\n")), err)
 	case errors.As(err, &kind):
-		return fmt.Errorf("%s: it can't be of type %s", kind.Field, kind.Value)
+		return kindError(kind)
 	case err != nil:
 		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return nil
 }
 
+func kindError(err *json.UnmarshalTypeError) error {
+	value := err.Value
+	switch value {
+	case "array", "object":
+		value = "an " + value
+	case "string", "number":
+		value = "a " + value
+	}
+	if err.Field == "" {
+		return fmt.Errorf("a JSON object is wanted, not %s", value)
+	}
+	return fieldError(err.Field, "it can't be %s", value)
+}
+
+// fieldProblem is what is wrong with one field of an element.
+type fieldProblem struct {
+	field string
+	err   error
+}
+
+func (p *fieldProblem) Error() string { return p.field + ": " + p.err.Error() }
+func (p *fieldProblem) Unwrap() error { return p.err }
+
 func fieldError(field, format string, args ...any) error {
-	return fmt.Errorf(field+": "+format, args...)
+	return &fieldProblem{field, fmt.Errorf(format, args...)}
 }
 
 func (s *seed) addTenant(in seedTenant, now time.Time) error {

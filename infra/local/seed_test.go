@@ -71,10 +71,12 @@ func TestBrokenSeedIsNamedByFileAndField(t *testing.T) {
 		`{`:                             `ends too early`,
 		"{\n\"tenants\": [\n}":          `line 3: not valid JSON`,
 		`{}{}`:                          `something follows`,
+		`[]`:                            `a JSON object is wanted, not an array`,
+		`{"tenants":[7]}`:               `tenants[0]: a JSON object is wanted, not a number`,
 		`{"users":[]}`:                  `unknown field "users"`,
-		`{"tenants":{}}`:                `tenants: it can't be of type object`,
+		`{"tenants":{}}`:                `tenants: it can't be an object`,
 		`{"tenants":[{"name":"x"}]}`:    `tenants[0].tenant_id: it is missing`,
-		`{"tenants":[{"tenant_id":7}]}`: `tenants[0].tenant_id: it can't be of type number`,
+		`{"tenants":[{"tenant_id":7}]}`: `tenants[0].tenant_id: it can't be a number`,
 		`{"tenants":[{"tenant_id":"t","subscription_state":"gold"}]}`:                            `tenants[0].subscription_state: "gold" is not one of`,
 		`{"tenants":[{"tenant_id":"t","session_token":"secret"}]}`:                               `tenants[0].session_token: it must read t.secret`,
 		`{"sessions":[{"tenant_id":"t","session_token":"u.x"}]}`:                                 `sessions[0].session_token: it must read t.secret`,
@@ -84,7 +86,7 @@ func TestBrokenSeedIsNamedByFileAndField(t *testing.T) {
 		`{"projects":[{"tenant_id":"t","project_id":"p","execution_started_at":"yesterday"}]}`:   `projects[0].execution_started_at: "yesterday" is neither`,
 		`{"projects":[{"tenant_id":"t","project_id":"p","execution_id":9007199254740992}]}`:      `projects[0].execution_id: 9007199254740992 is not`,
 		`{"projects":[{"tenant_id":"t","project_id":"p","attempt":-1}]}`:                         `projects[0].attempt: -1 is negative`,
-		`{"projects":[{"tenant_id":"t","project_id":"p","version":3}]}`:                          `projects[0].unknown field "version"`,
+		`{"projects":[{"tenant_id":"t","project_id":"p","version":3}]}`:                          `projects[0]: unknown field "version"`,
 		`{"projects":[{"project_id":"p"}]}`:                                                      `projects[0].tenant_id: it is missing`,
 	} {
 		path := filepath.Join(t.TempDir(), "seed.json")

@@ -43,7 +43,7 @@ const (
 func serve(ctx context.Context, o options, process settings.Lookup, stdout io.Writer, log *slog.Logger) (err error) {
 	// Whatever can be wrong with files, ports and folders comes first, before
 	// anything is started.
-	set, err := readDotEnv(filepath.Join(filepath.Dir(o.template), ".env"), process)
+	from, err := readDotEnv(filepath.Join(filepath.Dir(o.template), ".env"), process)
 	if err != nil {
 		return err
 	}
@@ -77,17 +77,17 @@ func serve(ctx context.Context, o options, process settings.Lookup, stdout io.Wr
 	if err != nil {
 		return err
 	}
-	db, stopDB, err := startParts(ctx, o.data == "", data, set)
+	db, stopDB, err := startParts(ctx, o.data == "", data, from.lookup)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stopDB()) }()
 
-	s := &localStack{template: tmpl, set: set, log: log, machine: machine{
+	s := &localStack{template: tmpl, set: from.lookup, log: log, machine: machine{
 		endpoint: db.endpoint, output: filepath.Join(data, "output"), secret: secret, hashing: hashing,
 	}}
 	if err := s.build(ctx, data, url); err != nil {
-		return fmt.Errorf("%s: %w", o.template, err)
+		return from.blame(err, o.template)
 	}
 	unpublish, err := s.publish(data, url)
 	if err != nil {
@@ -265,7 +265,7 @@ func (s *localStack) command() (string, error) {
 			return v, nil
 		}
 	}
-	return "", errors.New("PROJECT_COMMAND is empty: it is what runs a project")
+	return "", &settings.Problem{Setting: "PROJECT_COMMAND", Err: errors.New("PROJECT_COMMAND is empty: it is what runs a project")}
 }
 
 // makeTables makes the template's tables where they are absent, and the store

@@ -402,22 +402,36 @@ func TestStackRefusesWhatItCannotServe(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(filepath.Dir(badEnv), ".env"), []byte("GOOD=1\nBAD LINE\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	shipped, err := os.ReadFile("template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	withEnv := func(text string) string {
+		path := write("template.yaml", string(shipped))
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), ".env"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
 	for name, c := range map[string]struct {
 		o    options
 		env  map[string]string
 		want string
 	}{
-		"a port in use":        {options{listen: strings.TrimPrefix(s.url, "http://")}, nil, "can't serve at 127.0.0.1:"},
-		"a folder in use":      {options{data: data}, nil, "another stack is using it"},
-		"no template":          {options{template: "nothing.yaml"}, nil, "nothing.yaml"},
-		"a broken template":    {options{template: write("t.yaml", "Resources: [")}, nil, "t.yaml"},
-		"a broken .env":        {options{template: badEnv}, nil, ".env: line 2"},
-		"a broken seed":        {options{seed: write("seed.json", `{"tenants":[{}]}`)}, nil, "seed.json: tenants[0].tenant_id"},
-		"no seed":              {options{seed: "nothing.json"}, nil, "nothing.json"},
-		"a broken limit":       {options{}, map[string]string{project.TimeoutSetting: "a day"}, project.TimeoutSetting + " must be a number of hours"},
-		"an empty endpoint":    {options{}, map[string]string{"AWS_ENDPOINT_URL_DYNAMODB": ""}, "AWS_ENDPOINT_URL_DYNAMODB is set but empty"},
-		"an empty command":     {options{}, map[string]string{"PROJECT_COMMAND": ""}, "PROJECT_COMMAND is empty"},
-		"an address that's no": {options{listen: "nowhere"}, nil, "can't serve at nowhere"},
+		"a port in use":            {options{listen: strings.TrimPrefix(s.url, "http://")}, nil, "can't serve at 127.0.0.1:"},
+		"a folder in use":          {options{data: data}, nil, "another stack is using it"},
+		"no template":              {options{template: "nothing.yaml"}, nil, "nothing.yaml"},
+		"a broken template":        {options{template: write("t.yaml", "Resources: [")}, nil, "t.yaml"},
+		"a broken .env":            {options{template: badEnv}, nil, ".env: line 2"},
+		"a broken seed":            {options{seed: write("seed.json", `{"tenants":[{}]}`)}, nil, "seed.json: tenants[0].tenant_id"},
+		"no seed":                  {options{seed: "nothing.json"}, nil, "nothing.json"},
+		"a broken limit":           {options{}, map[string]string{project.TimeoutSetting: "a day"}, "the environment: CleanupFunction: " + project.TimeoutSetting + " must be a number of hours"},
+		"a broken limit in .env":   {options{template: withEnv(project.TimeoutSetting + "=a day")}, nil, "/.env: CleanupFunction: " + project.TimeoutSetting + " must be a number of hours"},
+		"an empty command in .env": {options{template: withEnv("PROJECT_COMMAND=")}, nil, "/.env: PROJECT_COMMAND is empty"},
+		"a setting without a name": {options{template: withEnv("A=1\n=2")}, nil, "/.env: line 2: "},
+		"an empty endpoint":        {options{}, map[string]string{"AWS_ENDPOINT_URL_DYNAMODB": ""}, "AWS_ENDPOINT_URL_DYNAMODB is set but empty"},
+		"an empty command":         {options{}, map[string]string{"PROJECT_COMMAND": ""}, "the environment: PROJECT_COMMAND is empty"},
+		"an address that's no":     {options{listen: "nowhere"}, nil, "can't serve at nowhere"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := tryStart(t, c.o, c.env)

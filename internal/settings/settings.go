@@ -36,7 +36,24 @@ func From(lookup Lookup) *Reader {
 // Err returns what was wrong with the settings read so far, or nil.
 func (r *Reader) Err() error { return errors.Join(r.problems...) }
 
-func (r *Reader) fail(format string, args ...any) { r.Note(fmt.Errorf(format, args...)) }
+// Problem is what is wrong with one setting. Its text names the setting.
+type Problem struct {
+	Setting string
+	Err     error
+}
+
+func (p *Problem) Error() string { return p.Err.Error() }
+func (p *Problem) Unwrap() error { return p.Err }
+
+func (r *Reader) fail(name, format string, args ...any) {
+	r.Note(&Problem{name, fmt.Errorf("%s"+format, append([]any{name}, args...)...)})
+}
+
+func (r *Reader) note(name string, err error) {
+	if err != nil {
+		r.Note(&Problem{name, err})
+	}
+}
 
 // Lookup is where the settings come from.
 func (r *Reader) Lookup(name string) (string, bool) { return r.lookup(name) }
@@ -54,7 +71,7 @@ func (r *Reader) Note(err error) {
 func (r *Reader) Text(name string) string {
 	v, _ := r.lookup(name)
 	if v == "" {
-		r.fail("%s is not set", name)
+		r.fail(name, " is not set")
 	}
 	return v
 }
@@ -81,7 +98,7 @@ func (r *Reader) Timeout() time.Duration {
 		return project.DefaultTimeout
 	}
 	d, err := project.ParseTimeout(v)
-	r.Note(err)
+	r.note(project.TimeoutSetting, err)
 	return d
 }
 
@@ -89,7 +106,7 @@ func (r *Reader) Timeout() time.Duration {
 func (r *Reader) HeartbeatTimeout() time.Duration {
 	v, _ := r.lookup(project.HeartbeatSetting)
 	d, err := project.ParseHeartbeatTimeout(v)
-	r.Note(err)
+	r.note(project.HeartbeatSetting, err)
 	return d
 }
 
@@ -103,7 +120,7 @@ func (r *Reader) Heartbeat() time.Duration {
 	}
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 1 || n > 300 {
-		r.fail("%s must be a whole number of seconds from 1 to 300; it is %q", name, v)
+		r.fail(name, " must be a whole number of seconds from 1 to 300; it is %q", v)
 	}
 	return time.Duration(n) * time.Second
 }
@@ -117,7 +134,7 @@ func (r *Reader) Keys() *token.Keyring {
 	}
 	k, err := token.NewKeyring(secret)
 	if err != nil {
-		r.fail("%s: %w", name, err)
+		r.fail(name, ": %w", err)
 	}
 	return k
 }
@@ -131,7 +148,7 @@ func (r *Reader) Hasher() *project.Hasher {
 	}
 	h, err := project.NewHasher(secret)
 	if err != nil {
-		r.fail("%s: %w", name, err)
+		r.fail(name, ": %w", err)
 	}
 	return h
 }
@@ -143,7 +160,7 @@ func (r *Reader) OutputBase() string {
 	const name = "OUTPUT_BASE"
 	v := r.Text(name)
 	if v != "" && !outputBase.MatchString(v) {
-		r.fail("%s must be s3://bucket or an absolute path; it is %q", name, v)
+		r.fail(name, " must be s3://bucket or an absolute path; it is %q", v)
 	}
 	return v
 }
