@@ -84,12 +84,21 @@ func planOf(t *rapid.T, crossed bool) plan {
 		return p
 	}
 	p.fault = pickOf(t, "fault", []int{loseReply, loseAll, throttle, throttled, die, crossFirst, crossAfter, crossFirst, crossAfter})
-	p.at = pickOf(t, "at", []int{1, 2, 2, 3, 3, 4, 5})
+	p.at = pickOf(t, "at", []int{1, 2, 2, 3, 3, 4, 4, 5})
 	if p.fault == crossFirst || p.fault == crossAfter {
 		inner := planOf(t, true)
-		// Mostly about the same project: otherwise they seldom meet.
-		if rapid.Bool().Draw(t, "same") {
+		switch pickOf(t, "against", []int{0, 1, 2, 2}) {
+		case 1: // mostly about the same project: otherwise they seldom meet
 			inner.project = p.project
+		case 2: // or two starts of one tenant, who may run one
+			if p.kind == runs || p.kind == restarts {
+				inner = plan{kind: rivals, project: pickOf(t, "rival", []int{0, 1, 2})}
+				p.project = pickOf(t, "of", []int{0, 1, 2})
+				p.kind, p.aimed = rivals, false
+				p.expected, p.key = 0, 0
+			} else {
+				inner.project = p.project
+			}
 		}
 		p.inner = &inner
 	}

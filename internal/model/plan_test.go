@@ -26,10 +26,11 @@ const (
 	sweeps
 	passes
 	removes
+	rivals // run or restart, as the project's status calls for
 	kinds
 )
 
-var kindNames = [kinds]string{"run", "restart", "cancel", "claim", "heartbeat", "result", "job ends", "sweep", "time passes", "delete or create"}
+var kindNames = [kinds]string{"run", "restart", "cancel", "claim", "heartbeat", "result", "job ends", "sweep", "time passes", "delete or create", "start"}
 
 // plan is one step: drawn before it is carried out, so that it can be carried
 // out in the midst of another.
@@ -55,7 +56,7 @@ type plan struct {
 func (p plan) String() string {
 	s := kindNames[p.kind]
 	switch p.kind {
-	case runs, restarts:
+	case runs, restarts, rivals:
 		s += fmt.Sprintf(" project %d key %d expected %d engine %d", p.project, p.key, p.expected, p.mode)
 	case cancels, removes:
 		s += fmt.Sprintf(" project %d expected %d", p.project, p.expected)
@@ -101,6 +102,8 @@ func (w *world) do(p plan) {
 		w.start(p, r, project.Run)
 	case restarts:
 		w.start(p, r, project.Restart)
+	case rivals:
+		w.start(p, r, w.sight()[w.keys[p.project]].status().StartEvent())
 	case cancels:
 		w.cancel(p, r)
 	case claims:
