@@ -16,6 +16,7 @@ const (
 	refuses
 	loses   // it starts the job, and its answer is lost
 	forgets // it accepts, and never starts anything
+	doubles // its client asks again after a lost answer, and it starts two jobs
 )
 
 var errEngine = errors.New("the engine's answer was lost")
@@ -50,6 +51,9 @@ func (e *engine) Launch(_ context.Context, ref project.Ref) (string, error) {
 	}
 	j := &job{id: "job-" + strconv.Itoa(len(e.jobs)), ref: ref, alive: e.mode != forgets}
 	e.jobs = append(e.jobs, j)
+	if e.mode == doubles {
+		e.jobs = append(e.jobs, &job{id: "job-" + strconv.Itoa(len(e.jobs)), ref: ref, alive: true})
+	}
 	if e.mode == loses {
 		return "", errEngine
 	}

@@ -33,7 +33,7 @@ var (
 		24 * time.Hour, 24*time.Hour + time.Millisecond, 25 * time.Hour, -time.Hour,
 	}
 	outcomes = []project.Outcome{project.OutcomeFailed, project.OutcomeFailed, project.OutcomeCompleted, project.OutcomeTimedOut}
-	modes    = []int{accepts, accepts, accepts, accepts, refuses, loses, forgets}
+	modes    = []int{accepts, accepts, accepts, accepts, refuses, loses, forgets, doubles, doubles}
 	numbers  = []int{0, 0, 0, 1, 1, 2}
 )
 
@@ -87,7 +87,7 @@ func planOf(t *rapid.T, crossed bool) plan {
 	p.at = pickOf(t, "at", []int{1, 2, 2, 3, 3, 4, 4, 5})
 	if p.fault == crossFirst || p.fault == crossAfter {
 		inner := planOf(t, true)
-		switch pickOf(t, "against", []int{0, 1, 2, 2}) {
+		switch pickOf(t, "against", []int{0, 1, 2, 2, 3}) {
 		case 1: // mostly about the same project: otherwise they seldom meet
 			inner.project = p.project
 		case 2: // or two starts of one tenant, who may run one
@@ -98,6 +98,19 @@ func planOf(t *rapid.T, crossed bool) plan {
 				p.expected, p.key = 0, 0
 			} else {
 				inner.project = p.project
+			}
+		case 3: // or what is known to cross
+			switch p.kind {
+			case runs, restarts: // a launch that failed, and its job's claim
+				inner = plan{kind: claims, aimed: true}
+				p.mode, p.at, p.fault = loses, pickOf(t, "late", []int{4, 5}), crossFirst
+			case jobEnds: // and the claim of another of its jobs, or of itself
+				inner = plan{kind: claims, aimed: true, pick: pickOf(t, "other", []int{0, 1})}
+				p.pick, p.at = 0, pickOf(t, "soon", []int{1, 2})
+			case cancels: // and the end of what it is to cancel, and a restart
+				inner = plan{kind: reports, aimed: true, outcome: project.OutcomeFailed}
+				p.then = &plan{kind: restarts, aimed: true, project: p.project}
+				p.at = 2
 			}
 		}
 		p.inner = &inner

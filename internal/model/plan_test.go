@@ -51,6 +51,7 @@ type plan struct {
 	fault    int
 	at       int
 	inner    *plan
+	then     *plan // after the inner one
 }
 
 func (p plan) String() string {
@@ -92,7 +93,12 @@ func (w *world) do(p plan) {
 	w.mu.Lock()
 	w.current, w.fault = r, nil
 	if p.fault != none {
-		w.fault = &armed{kind: p.fault, n: p.at, inner: p.inner}
+		w.fault = &armed{kind: p.fault, n: p.at}
+		for _, inner := range []*plan{p.inner, p.then} {
+			if inner != nil {
+				w.fault.inner = append(w.fault.inner, *inner)
+			}
+		}
 	}
 	w.mu.Unlock()
 	w.engine.behave(p.mode, p.numbed)

@@ -239,7 +239,7 @@ var faultNames = [faultKinds]string{"", "reply lost", "replies lost", "throttled
 type armed struct {
 	kind   int
 	n      int // the call: reads and the engine's count too
-	inner  *plan
+	inner  []plan
 	op     string // the operation that it has struck
 	struck bool
 }
@@ -313,14 +313,16 @@ func (w *world) pass(operation string, next func() (*http.Response, error)) (*ht
 	return resp, err
 }
 
-// cross carries out a plan in the midst of another.
-func (w *world) cross(inner *plan) {
+// cross carries out plans in the midst of another.
+func (w *world) cross(inner []plan) {
 	mode, numbed := w.engine.behave(accepts, false)
 	w.mu.Lock()
 	outer, fault := w.current, w.fault
 	outer.crossed = true
 	w.mu.Unlock()
-	w.do(*inner)
+	for _, p := range inner {
+		w.do(p)
+	}
 	w.engine.behave(mode, numbed)
 	w.mu.Lock()
 	w.current, w.fault = outer, fault
