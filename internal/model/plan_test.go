@@ -206,6 +206,11 @@ func (w *world) start(p plan, r *record, event project.Event) {
 	if len(own) > 1 {
 		w.wrong("one %s started %d executions", event, len(own))
 	}
+	for _, c := range r.of(settled, key) {
+		if c.to.attempt(c.ref.ExecutionID).has("runner_id") {
+			w.wrong("%s: a failed launch ended execution %d, which was claimed", event, c.ref.ExecutionID)
+		}
+	}
 	if a.status == 502 && len(own) == 1 && !r.crossed && !r.faulted {
 		if i := w.sight()[key].attempt(own[0].ref.ExecutionID); i.text("error") != a.text("detail") || i.text("outcome") != "failed" {
 			w.wrong("%s: the engine refused, and the attempt is %v", event, i)
