@@ -188,6 +188,8 @@ func kindError(err *json.UnmarshalTypeError) error {
 		value = "an " + value
 	case "string", "number":
 		value = "a " + value
+	case "bool":
+		value = "true or false"
 	}
 	if err.Field == "" {
 		return fmt.Errorf("a JSON object is wanted, not %s", value)

@@ -73,6 +73,7 @@ func TestBrokenSeedIsNamedByFileAndField(t *testing.T) {
 		`{}{}`:                          `something follows`,
 		`[]`:                            `a JSON object is wanted, not an array`,
 		`{"tenants":[7]}`:               `tenants[0]: a JSON object is wanted, not a number`,
+		`{"tenants":[{"name":true}]}`:   `tenants[0].name: it can't be true or false`,
 		`{"users":[]}`:                  `unknown field "users"`,
 		`{"tenants":{}}`:                `tenants: it can't be an object`,
 		`{"tenants":[{"name":"x"}]}`:    `tenants[0].tenant_id: it is missing`,

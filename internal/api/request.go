@@ -125,12 +125,26 @@ func jsonProblem(err error) string {
 		return "its JSON ends too early"
 	case errors.As(err, &kind):
 		if kind.Field == "" {
-			return fmt.Sprintf("a JSON object is wanted, not %s", kind.Value)
+			return "a JSON object is wanted, not " + jsonKind(kind.Value)
 		}
-		return fmt.Sprintf("%s can't be %s", kind.Field, kind.Value)
+		return kind.Field + " can't be " + jsonKind(kind.Value)
 	}
 	// The one error that encoding/json gives no type: an unknown member.
 	return strings.TrimPrefix(err.Error(), "json: ")
+}
+
+// jsonKind says in words what encoding/json names as the value that it met: a
+// kind, or with a number that does not fit "number" and the number.
+func jsonKind(value string) string {
+	switch value {
+	case "array", "object":
+		return "an " + value
+	case "string", "number":
+		return "a " + value
+	case "bool":
+		return "true or false"
+	}
+	return "the " + value
 }
 
 // printable makes a header's value fit to be quoted in an answer.
