@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -210,11 +211,21 @@ func fieldError(field, format string, args ...any) error {
 	return &fieldProblem{field, fmt.Errorf(format, args...)}
 }
 
+// tenantIDForm is what a tenant's id may be: it becomes a folder's name.
+var tenantIDForm = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$`)
+
+func badTenantID(id string) error {
+	if id == "" {
+		return fieldError("tenant_id", "it is missing")
+	}
+	return fieldError("tenant_id", "%q has other characters than letters, digits, - _ and . in it, or begins with a dot", id)
+}
+
 func (s *seed) addTenant(in seedTenant, now time.Time) error {
 	state := project.Subscription(in.Subscription)
 	switch {
-	case in.TenantID == "":
-		return fieldError("tenant_id", "it is missing")
+	case !tenantIDForm.MatchString(in.TenantID):
+		return badTenantID(in.TenantID)
 	case state != project.NoSubscription && !slices.Contains(project.Subscriptions, state):
 		return fieldError("subscription_state", "%q is not one of %v", state, project.Subscriptions)
 	}
@@ -230,8 +241,8 @@ func (s *seed) addTenant(in seedTenant, now time.Time) error {
 func (s *seed) addSession(in seedSession, now time.Time) error {
 	tenantID, ok := project.SplitSessionToken(in.SessionToken)
 	switch {
-	case in.TenantID == "":
-		return fieldError("tenant_id", "it is missing")
+	case !tenantIDForm.MatchString(in.TenantID):
+		return badTenantID(in.TenantID)
 	case !ok || tenantID != in.TenantID:
 		return fieldError("session_token", "it must read %s.secret, with the tenant's id before the last dot", in.TenantID)
 	}
@@ -250,8 +261,8 @@ func (s *seed) addSession(in seedSession, now time.Time) error {
 }
 
 func (s *seed) addProject(in seedProject, now time.Time) error {
-	if in.TenantID == "" {
-		return fieldError("tenant_id", "it is missing")
+	if !tenantIDForm.MatchString(in.TenantID) {
+		return badTenantID(in.TenantID)
 	}
 	if err := project.CheckProjectID(in.ProjectID); err != nil {
 		return fieldError("project_id", "%w", err)

@@ -67,6 +67,8 @@ func TestSeedTimes(t *testing.T) {
 
 func TestBrokenSeedIsNamedByFileAndField(t *testing.T) {
 	for text, want := range map[string]string{
+		`{"tenants":[{"tenant_id":"../up"}]}`:                 `tenants[0].tenant_id: "../up" has other characters`,
+		`{"projects":[{"tenant_id":"a/b","project_id":"p"}]}`: `projects[0].tenant_id: "a/b" has other characters`,
 		``:                              `ends too early`,
 		`{`:                             `ends too early`,
 		"{\n\"tenants\": [\n}":          `line 3: not valid JSON`,

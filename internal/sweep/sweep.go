@@ -57,6 +57,15 @@ type Receipt struct {
 	Complete  bool           `json:"complete"`
 }
 
+// LogValue writes the receipt's members under the names that they have in JSON.
+func (r Receipt) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("sweep_id", r.SweepID), slog.Time("cutoff", r.Cutoff), slog.Bool("dry_run", r.DryRun),
+		slog.Int("shards", r.Shards), slog.Int("pages", r.Pages), slog.Int("nominated", r.Nominated), slog.Int("failed", r.Failed),
+		slog.Any("skipped", r.Skipped), slog.Bool("complete", r.Complete),
+	)
+}
+
 // Sweeper is the sweep. It is safe for concurrent use; two sweeps at once fail
 // nothing twice.
 type Sweeper struct {
