@@ -89,8 +89,9 @@ func itemKey(key project.Key) map[string]types.AttributeValue {
 
 // do carries out a plan and checks its answer.
 func (w *world) do(p plan) {
-	r := &record{}
 	w.mu.Lock()
+	// A sweep's shards go on beside whatever crosses it.
+	r := &record{crossed: w.sweeping}
 	w.current, w.fault = r, nil
 	if p.fault != none {
 		w.fault = &armed{kind: p.fault, n: p.at}
@@ -458,8 +459,18 @@ func (w *world) endJob(p plan, r *record) {
 	}
 }
 
+// setSweeping says whether a sweep is under way, and returns whether one was.
+func (w *world) setSweeping(on bool) (before bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before, w.sweeping = w.sweeping, on
+	return before
+}
+
 func (w *world) sweep(p plan, r *record) {
+	outer := w.setSweeping(true)
 	receipt := w.sweeper[p.well].Sweep(context.Background(), false)
+	w.setSweeping(outer)
 	if r.dead || r.crossed || !receipt.Complete {
 		if !receipt.Complete && !r.faulted && !r.crossed {
 			w.wrong("sweep: %+v", receipt)

@@ -99,6 +99,7 @@ type world struct {
 	now      time.Time
 	fault    *armed
 	current  *record
+	sweeping bool // a sweep is under way
 	seen     map[project.Key]item
 	starts   map[project.Ref]item
 	notes    sync.Mutex
