@@ -366,7 +366,7 @@ func TestProjectShowTellsWhyItCantRunAndNoSecrets(t *testing.T) {
 	b.db.Insert(t, failedProject("acme", "site"))
 	text := b.ok("project", "show", "acme", "site")
 	for _, want := range []string{
-		"status           failed", "blocked          Your subscription is past due: settle the open invoice to run projects", "activation code  none",
+		"status           failed", "blocked          Your subscription is past due: settle the open invoice to create and run projects", "activation code  none",
 		"error            it broke",
 		"ATTEMPT  EXECUTION  OUTCOME  STARTED               CLAIMED  ENDED                 LATE       JOB    ERROR",
 		"1        100001     failed   2026-03-01T10:00:00Z  -        2026-03-01T11:00:00Z  completed  job-1  it broke",
