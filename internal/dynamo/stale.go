@@ -34,22 +34,19 @@ func (s *Store) RunningSince(ctx context.Context, shard int, before time.Time) i
 			yield(nil, fmt.Errorf("building the index query: %w", err))
 			return
 		}
-		var from attributes
-		for {
-			index, limit := indexByStarted, int32(pageSize)
-			out, err := s.db.Query(ctx, &dynamodb.QueryInput{
-				TableName: &s.tables.Projects, IndexName: &index, Limit: &limit, ExclusiveStartKey: from,
-				KeyConditionExpression:   expr.KeyCondition(),
-				ExpressionAttributeNames: expr.Names(), ExpressionAttributeValues: expr.Values(),
-			})
+		index, limit := indexByStarted, int32(pageSize)
+		for items, err := range s.queryPages(ctx, "querying the index of running projects", &dynamodb.QueryInput{
+			TableName: &s.tables.Projects, IndexName: &index, Limit: &limit,
+			KeyConditionExpression:   expr.KeyCondition(),
+			ExpressionAttributeNames: expr.Names(), ExpressionAttributeValues: expr.Values(),
+		}) {
 			if err != nil {
-				yield(nil, fault("querying the index of running projects", err))
+				yield(nil, err)
 				return
 			}
-			if !yield(readCandidates(out.Items)) || len(out.LastEvaluatedKey) == 0 {
+			if !yield(readCandidates(items)) {
 				return
 			}
-			from = out.LastEvaluatedKey
 		}
 	}
 }
