@@ -110,8 +110,11 @@ func TestPoliciesAllowWhatTheCodeCallsAndNoMore(t *testing.T) {
 			"ses:SendEmail":         {"arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*"},
 		},
 		"WorkerFunction": {
-			"dynamodb:GetItem":    {projects},
-			"dynamodb:UpdateItem": {projects},
+			"dynamodb:GetItem":            {projects},
+			"dynamodb:UpdateItem":         {projects},
+			"s3:PutObject":                {"${OutputBucket.Arn}/*"},
+			"s3:ListMultipartUploadParts": {"${OutputBucket.Arn}/*"},
+			"s3:GetObject":                {"${OutputBucket.Arn}/*"},
 		},
 		"CleanupFunction": {
 			"dynamodb:Query":      {"${ProjectsTable.Arn}/index/status-started-at"},
