@@ -68,7 +68,7 @@ func TestEnvironmentOfTheDeployedFunctions(t *testing.T) {
 		projects, tenants, sessions = "PROJECTS_TABLE", "TENANTS_TABLE", "SESSIONS_TABLE"
 		timeout, secret             = "PROJECT_EXECUTION_TIMEOUT_HOURS", "EXECUTION_TOKEN_SECRET"
 		output, queue, definition   = "OUTPUT_BASE", "JOB_QUEUE", "JOB_DEFINITION"
-		hashing, sender             = "HASHING_SECRET", "OTP_SENDER"
+		hashing, sender, size       = "HASHING_SECRET", "OTP_SENDER", "OUTPUT_LIMIT_MEGABYTES"
 		command, beat, silence      = "PROJECT_COMMAND", "PROJECT_HEARTBEAT_SECONDS", "PROJECT_HEARTBEAT_TIMEOUT_MINUTES"
 	)
 	starts := []string{projects, tenants, sessions, timeout, secret, output, queue, definition, command}
@@ -82,13 +82,13 @@ func TestEnvironmentOfTheDeployedFunctions(t *testing.T) {
 		"StatusFunction":   {"functions/status", []string{projects, tenants, sessions, timeout}},
 		"ProjectsFunction": {"functions/projects", []string{projects, tenants, sessions, timeout, hashing, output, queue}},
 		"AuthFunction":     {"functions/auth", []string{projects, tenants, sessions, timeout, hashing, sender}},
-		"WorkerFunction":   {"functions/worker", []string{projects, timeout, secret, beat}},
+		"WorkerFunction":   {"functions/worker", []string{projects, timeout, secret, beat, output, size}},
 		"CleanupFunction":  {"functions/cleanup", []string{projects, timeout, queue, silence}},
 		"SettleFunction":   {"functions/settle", []string{projects, timeout, secret, queue}},
 	}
 	values := map[string]string{
 		projects: "ProjectsTable", tenants: "TenantsTable", sessions: "SessionsTable",
-		timeout: "24", beat: "30", silence: "", sender: "", output: "s3://outputbucket",
+		timeout: "24", beat: "30", size: "5120", silence: "", sender: "", output: "s3://outputbucket",
 		secret:  "{{resolve:secretsmanager:ExecutionTokenSecret:SecretString}}",
 		hashing: "{{resolve:secretsmanager:HashingSecret:SecretString}}",
 		queue:   "rekindle-projects", definition: "rekindle-runner", command: `["rekindle-sample"]`,
