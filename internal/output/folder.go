@@ -1,12 +1,10 @@
 package output
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"syscall"
 )
 
 // openFolder opens a folder below base, and is sure that none of the parts on
@@ -50,35 +48,6 @@ func openChild(at *os.Root, name string) (*os.Root, error) {
 		return nil, err
 	}
 	return next, nil
-}
-
-// errNotRegular is a link, a pipe, a device or the like.
-var errNotRegular = errors.New("not a regular file")
-
-// openRegular opens a regular file: nothing that is a link, and nothing that
-// opening or reading could wait for.
-func openRegular(folder *os.Root, name string) (*os.File, fs.FileInfo, error) {
-	seen, err := folder.Lstat(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !seen.Mode().IsRegular() {
-		return nil, nil, errNotRegular
-	}
-	// Should it have become a pipe by now, opening it does not wait.
-	f, err := folder.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	got, err := f.Stat()
-	if err == nil && !os.SameFile(seen, got) {
-		err = errNotRegular
-	}
-	if err != nil {
-		f.Close()
-		return nil, nil, err
-	}
-	return f, got, nil
 }
 
 // readTail returns a file's last [maxTail] bytes.

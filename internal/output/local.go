@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"rekindle/internal/archive"
 	"rekindle/internal/project"
 )
 
@@ -82,7 +83,7 @@ func (l *Local) Tail(_ context.Context, ref project.Ref, stream string, lines in
 		return "", nil
 	}
 	text, err := l.readLog(ref, name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotRegular) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, archive.ErrNotRegular) {
 		return "", nil
 	}
 	if err != nil {
@@ -97,7 +98,7 @@ func (l *Local) readLog(ref project.Ref, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer folder.Close()
-	f, info, err := openRegular(folder, name)
+	f, info, err := archive.OpenRegular(folder, name)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +177,7 @@ func (l *Local) makeZip(ref project.Ref, path string) (err error) {
 			os.Remove(f.Name())
 		}
 	}()
-	err = writeZip(f, folder)
+	err = archive.Write(f, folder)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}

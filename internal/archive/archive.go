@@ -1,4 +1,9 @@
-package output
+// Package archive makes zips of what executions wrote.
+//
+// What a command wrote is not to be trusted: no link is ever followed, and names
+// are made harmless for whoever unpacks them elsewhere. The package imports no
+// AWS package, for the runner uses it too.
+package archive
 
 import (
 	"archive/zip"
@@ -16,10 +21,11 @@ import (
 // sensible command, and many programs can't unpack them.
 const maxDepth = 100
 
-// writeZip writes a folder's files to w, in the order of their names. Left out
+// Write writes a zip of a folder's files to w, in the order of their names. Left out
 // are links and whatever else is neither a file nor a folder, and what is not
-// the tenant's to have or keep: names that begin with a dot, env files, logs.
-func writeZip(w io.Writer, folder *os.Root) error {
+// the tenant's to have or keep: names that begin with a dot, env files, logs. A
+// folder without files makes an empty zip.
+func Write(w io.Writer, folder *os.Root) error {
 	z := zip.NewWriter(w)
 	if err := addFolder(z, folder, ".", "", 1); err != nil {
 		return err
@@ -68,8 +74,8 @@ func readFolder(folder *os.Root, name string) ([]fs.DirEntry, error) {
 }
 
 func addFile(z *zip.Writer, folder *os.Root, from, to string) error {
-	f, info, err := openRegular(folder, from)
-	if errors.Is(err, errNotRegular) {
+	f, info, err := OpenRegular(folder, from)
+	if errors.Is(err, ErrNotRegular) {
 		return nil
 	}
 	if err != nil {
