@@ -5,6 +5,10 @@ package main
 import (
 	"os"
 
+	// The roots that HTTPS is checked by, where the image has none: one made
+	// from scratch, say.
+	_ "golang.org/x/crypto/x509roots/fallback"
+
 	"rekindle/internal/runner"
 )
 
