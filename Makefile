@@ -42,8 +42,9 @@ test: deps ## Runs every test, with the race detector.
 	else echo "Not run: the store's suite on a second database. 'make moto' installs and runs it (Python 3.11)."; fi
 
 .PHONY: moto
-moto: deps $(MOTO_VENV) ## Runs the store's suite on a second, independent database (moto).
+moto: deps $(MOTO_VENV) ## Runs the store's suite on a second, independent database, and the launcher on a second Batch (moto).
 	REKINDLE_TEST_DATABASE=moto go test -count=1 -short -timeout 15m ./internal/dynamo ./internal/api ./internal/settle
+	REKINDLE_TEST_DATABASE=moto go test -count=1 -run Moto ./internal/launch
 
 $(MOTO_VENV): requirements-moto.txt
 	python3 -m venv --clear .venv/moto
