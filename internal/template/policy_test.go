@@ -77,7 +77,7 @@ func TestPoliciesAllowWhatTheCodeCallsAndNoMore(t *testing.T) {
 		"dynamodb:GetItem":      {projects, tenants},
 		"dynamodb:UpdateItem":   {projects, tenants, sessions},
 		"batch:SubmitJob": {
-			batch + "job-queue/${JobQueue}", batch + "job-definition/${JobDefinition}", batch + "job-definition/${JobDefinition}:*",
+			"JobQueue.JobQueueArn", batch + "job-definition/${AWS::StackName}-runner", batch + "job-definition/${AWS::StackName}-runner:*",
 		},
 		"batch:ListJobs": {"*"},
 	}
@@ -309,22 +309,30 @@ func TestMailComesFromTheSenderAlone(t *testing.T) {
 	}
 }
 
-func TestSigningInIsThrottled(t *testing.T) {
-	limits, _ := at(rawTemplate(t), "Resources", "Api", "Properties", "RouteSettings").(mapping)
+func TestRoutesAreThrottled(t *testing.T) {
+	api := at(rawTemplate(t), "Resources", "Api", "Properties")
+	isLimit := func(v any) bool {
+		burst, _ := at(v, "ThrottlingBurstLimit").(int)
+		rate, _ := at(v, "ThrottlingRateLimit").(int)
+		return burst > 0 && rate > 0
+	}
+	if limits := at(api, "DefaultRouteSettings"); !isLimit(limits) {
+		t.Errorf("a route without limits of its own has %v, want a burst and a rate", limits)
+	}
+	limits, _ := at(api, "RouteSettings").(mapping)
 	left := maps.Clone(limits)
 	for _, r := range open(t, nil).Routes {
-		if r.Function != "AuthFunction" {
-			continue
-		}
 		key := r.Method + " " + r.Path
 		delete(left, key)
-		if at(limits[key], "ThrottlingBurstLimit") == nil || at(limits[key], "ThrottlingRateLimit") == nil {
-			t.Errorf("%s has the limits %v, want a burst and a rate", key, limits[key])
+		// These have limits of their own: each mails, guesses, or starts a job.
+		strict := r.Function == "AuthFunction" || r.Function == "RunFunction" || r.Function == "RestartFunction"
+		if own, has := limits[key]; (has || strict) && !isLimit(own) {
+			t.Errorf("%s has the limits %v, want a burst and a rate", key, own)
 		}
 	}
 	// API Gateway refuses to deploy settings of a route that is not there.
 	for key := range left {
-		t.Errorf("there are limits of %s, which is no route of AuthFunction", key)
+		t.Errorf("there are limits of %s, which is no route", key)
 	}
 }
 
@@ -370,7 +378,7 @@ func TestEndsOfThisQueuesJobsAreHeardAlone(t *testing.T) {
 		"detail-type":   {"Batch Job State Change"},
 		"detail.status": {"FAILED", "SUCCEEDED"},
 		// Other queues' events repeat other people's environments.
-		"detail.jobQueue": {"arn:${AWS::Partition}:batch:${AWS::Region}:${AWS::AccountId}:job-queue/${JobQueue}"},
+		"detail.jobQueue": {"JobQueue.JobQueueArn"},
 	} {
 		if got := texts(at(pattern, strings.Split(path, ".")...)); !slices.Equal(got, want) {
 			t.Errorf("%s is %v, want %v", path, got, want)

@@ -91,7 +91,7 @@ func TestEnvironmentOfTheDeployedFunctions(t *testing.T) {
 		timeout: "24", beat: "30", size: "5120", silence: "", sender: "", output: "s3://outputbucket",
 		secret:  "{{resolve:secretsmanager:ExecutionTokenSecret:SecretString}}",
 		hashing: "{{resolve:secretsmanager:HashingSecret:SecretString}}",
-		queue:   "rekindle-projects", definition: "rekindle-runner", command: `["rekindle-sample"]`,
+		queue:   "JobQueue", definition: "rekindle-local-runner", command: `["rekindle-sample"]`,
 	}
 	for _, f := range open(t, nil).Functions {
 		w, ours := want[f.LogicalID]
