@@ -132,6 +132,7 @@ func (w *world) do(p plan) {
 		w.remove(p, r)
 	}
 	w.mu.Lock()
+	w.struck = w.fault != nil && w.fault.struck
 	w.fault = nil
 	w.mu.Unlock()
 }

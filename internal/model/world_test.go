@@ -99,6 +99,7 @@ type world struct {
 	now      time.Time
 	fault    *armed
 	current  *record
+	struck   bool // the last plan's fault met its call
 	sweeping bool // a sweep is under way
 	seen     map[project.Key]item
 	starts   map[project.Ref]item
