@@ -234,6 +234,10 @@ func (w *Wire) LoseReply(operation string, n int) {
 	})
 }
 
+// Lost returns what a client sees of a connection that broke: an error that the
+// SDK retries.
+func Lost() error { return &lost{} }
+
 // lost is what a client sees of a connection that broke while it waited: an
 // error that the SDK retries.
 type lost struct{}
