@@ -203,6 +203,7 @@ func reporting(l *login, p *project.Project, verb, bearer, text string, done fun
 type fault struct {
 	name  string
 	stays bool
+	late  bool // the function's time is over with it
 	does  func(next func() (*http.Response, error)) (*http.Response, error)
 }
 
@@ -227,16 +228,43 @@ func losesReply(next func() (*http.Response, error)) (*http.Response, error) {
 	return nil, dynamotest.Lost()
 }
 
+// slow answers nothing before its caller's time is over.
+func slow(func() (*http.Response, error)) (*http.Response, error) {
+	return nil, context.DeadlineExceeded
+}
+
+// limited is a function's time, which is over when the test says so.
+type limited struct {
+	context.Context
+	over chan struct{}
+}
+
+func (l limited) Done() <-chan struct{} { return l.over }
+
+func (l limited) Err() error {
+	select {
+	case <-l.over:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
 var faults = []fault{
-	{"throttled once", false, answers(400, "ThrottlingException")},
-	{"throttled", true, answers(400, "ProvisionedThroughputExceededException")},
-	{"broken once", false, answers(500, "InternalServerError")},
-	{"broken", true, answers(500, "InternalServerError")},
-	{"timed out before the write once", false, timesOut},
-	{"timed out before the write", true, timesOut},
-	{"timed out after the write once", false, losesReply},
-	{"timed out after the write", true, losesReply},
-	{"dead", true, func(func() (*http.Response, error)) (*http.Response, error) { return nil, errGone }},
+	{"throttled once", false, false, answers(400, "ThrottlingException")},
+	{"throttled", true, false, answers(400, "ProvisionedThroughputExceededException")},
+	{"broken once", false, false, answers(500, "InternalServerError")},
+	{"broken", true, false, answers(500, "InternalServerError")},
+	{"timed out before the write once", false, false, timesOut},
+	{"timed out before the write", true, false, timesOut},
+	{"timed out after the write once", false, false, losesReply},
+	{"timed out after the write", true, false, losesReply},
+	{"slow past the function's time", true, true, slow},
+	{"slow past the function's time, and written", true, true, func(next func() (*http.Response, error)) (*http.Response, error) {
+		_, _ = losesReply(next)
+		return slow(next)
+	}},
+	{"dead", true, false, func(func() (*http.Response, error)) (*http.Response, error) { return nil, errGone }},
 }
 
 // Each path meets each fault at each of its calls. A success is one, whatever
@@ -271,18 +299,21 @@ func TestEachPathUnderEachFaultIsNeverAWrongSuccess(t *testing.T) {
 func (l *login) meets(x faulty, f fault, n int) bool {
 	l.t.Helper()
 	var mu sync.Mutex
-	calls := 0
+	calls, time := 0, limited{l.t.Context(), make(chan struct{})}
 	l.db.Wire.Set(func(_ string, _ int, next func() (*http.Response, error)) (*http.Response, error) {
 		mu.Lock()
 		calls++
 		hit := calls == n || f.stays && calls > n
+		if hit && f.late && time.Err() == nil {
+			close(time.over)
+		}
 		mu.Unlock()
 		if hit {
 			return f.does(next)
 		}
 		return next()
 	})
-	a := l.do(x.handler, x.call)
+	a := invoke(l.t, time, x.handler, x.call)
 	l.db.Wire.Set(nil)
 	struck := calls >= n
 	answered := x.settled(a) // of a session it looks whether it is alive
