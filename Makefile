@@ -17,6 +17,7 @@ GO_BUILD_LAMBDA = CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH_LAMBDA) go build -tag
 NODE_MODULES := infra/local/node_modules/.package-lock.json
 LINT_VENV := .venv/lint/installed
 MOTO_VENV := .venv/moto/installed
+REHEARSE_VENV := .venv/rehearse/installed
 
 .PHONY: help
 help: ## Lists the targets.
@@ -50,6 +51,15 @@ moto: deps $(MOTO_VENV) ## Runs the store's suite on a second, independent datab
 $(MOTO_VENV): requirements-moto.txt
 	python3 -m venv --clear .venv/moto
 	.venv/moto/bin/pip install --quiet --disable-pip-version-check --requirement requirements-moto.txt
+	@touch $@
+
+.PHONY: rehearse
+rehearse: $(REHEARSE_VENV) ## Deploys template.yaml to an emulator of AWS, drives it, and holds policies against calls.
+	go run ./infra/rehearse -python .venv/rehearse/bin/python $(ARGS)
+
+$(REHEARSE_VENV): requirements-rehearse.txt
+	python3 -m venv --clear .venv/rehearse
+	.venv/rehearse/bin/pip install --quiet --disable-pip-version-check --requirement requirements-rehearse.txt
 	@touch $@
 
 FUZZTIME ?= 20s

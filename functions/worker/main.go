@@ -1,4 +1,5 @@
-// Command worker is the Lambda function behind the runner's calls: claim, heartbeat and result.
+// Command worker is the Lambda function behind the runner's calls: claim, heartbeat,
+// upload and result.
 package main
 
 import (
@@ -7,13 +8,16 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"rekindle/internal/api"
+	"rekindle/internal/output"
 	"rekindle/internal/settings"
 )
 
 func main() {
 	r := settings.From(nil)
 	store := r.Store(false)
-	cfg := api.WorkerConfig{Keys: r.Keys(), Timeout: r.Timeout(), Heartbeat: r.Heartbeat()}
+	cfg := api.WorkerConfig{
+		Keys: r.Keys(), Timeout: r.Timeout(), Heartbeat: r.Heartbeat(), Uploads: output.S3From(r), Limit: r.OutputLimit(),
+	}
 	r.Start(func(log *slog.Logger) lambda.Handler {
 		return api.NewWorker(store, cfg, api.Options{Log: log})
 	})

@@ -42,6 +42,7 @@ func buildHandler(f template.Function, env settings.Lookup, engine *launch.Local
 		settler, keys := settle.New(r.Store(false), engine, nil, o.Log), r.Keys()
 		build = func() lambda.Handler { return settle.NewHandler(settler, keys, o.Log) }
 	case "worker":
+		// Runners write into this machine's folders: nothing is uploaded.
 		store, cfg := r.Store(false), api.WorkerConfig{Keys: r.Keys(), Timeout: r.Timeout(), Heartbeat: r.Heartbeat()}
 		build = func() lambda.Handler { return api.NewWorker(store, cfg, o) }
 	case "projects":

@@ -1,4 +1,4 @@
-"""Serves moto's DynamoDB on a free port for the process that started this one:
+"""Serves moto's DynamoDB and S3 on a free port for the process that started this one:
 prints its URL on one line, and lives as long as its standard input is open."""
 
 import logging

@@ -86,6 +86,11 @@ var statusOf = map[project.Code]int{
 	project.CodeAlreadyClaimed:   http.StatusConflict,
 	project.CodeExecutionIDWrong: http.StatusBadRequest,
 
+	project.CodeUploadUnsupported: http.StatusBadRequest,
+	project.CodeUploadUnknown:     http.StatusNotFound,
+	project.CodeUploadIncomplete:  http.StatusBadRequest,
+	project.CodeOutputTooLarge:    http.StatusBadRequest,
+
 	project.CodeContended:   http.StatusServiceUnavailable,
 	project.CodeUnavailable: http.StatusServiceUnavailable,
 	project.CodeInternal:    http.StatusInternalServerError,

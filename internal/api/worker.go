@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ type WorkerStore interface {
 	Heartbeat(ctx context.Context, ref project.Ref, runnerID string, progress *project.Progress, now time.Time) (*project.Project, error)
 	Settle(ctx context.Context, s project.Settlement) (*project.Project, error)
 	KeepLate(ctx context.Context, ref project.Ref, runnerID string, late project.Late) error
+	Get(ctx context.Context, key project.Key) (*project.Project, error)
 }
 
 // WorkerConfig is what the worker function is told.
@@ -25,11 +27,14 @@ type WorkerConfig struct {
 	Keys      *token.Keyring
 	Timeout   time.Duration // the limit of an execution
 	Heartbeat time.Duration // how often a runner sends one, in whole seconds
+	Uploads   Uploads       // where outputs go; nil where they are folders of this machine
+	Limit     int64         // bytes that an output may have
 }
 
-// NewWorker makes the handler of the runner's calls: claim, heartbeat, result.
-// A claim takes the execution token that the engine's job was started with;
-// the two others the report token that the claim's answer brought.
+// NewWorker makes the handler of the runner's calls: claim, heartbeat, the three
+// of an upload, and result. A claim takes the execution token that the engine's
+// job was started with; the others the report token that the claim's answer
+// brought.
 func NewWorker(store WorkerStore, cfg WorkerConfig, o Options) *Handler {
 	o = o.withDefaults()
 	w := &worker{store: store, cfg: cfg, now: o.Now, log: o.Log}
@@ -38,6 +43,10 @@ func NewWorker(store WorkerStore, cfg WorkerConfig, o Options) *Handler {
 		path + "claim":     w.route(token.Execution, w.claim),
 		path + "heartbeat": w.route(token.Report, w.heartbeat),
 		path + "result":    w.route(token.Report, w.result),
+
+		path + "upload":          w.route(token.Report, w.upload),
+		path + "upload/part":     w.route(token.Report, w.uploadPart),
+		path + "upload/complete": w.route(token.Report, w.uploadComplete),
 	})
 }
 
@@ -101,11 +110,20 @@ func (w *worker) heartbeat(ctx context.Context, req *request, t token.Claims) (a
 	if err := req.decode(&in, true); err != nil {
 		return nil, err
 	}
+	if l := in.Logs; l != nil && (min(l.Stdout, l.Stderr) < 0 || max(l.Stdout, l.Stderr) > project.MaxLog) {
+		return nil, invalidBody(fmt.Sprintf("logs.stdout and logs.stderr are 0 to %d bytes", project.MaxLog))
+	}
 	p, err := w.store.Heartbeat(ctx, t.Ref(), t.RunnerID, in.Progress, w.now())
 	if err != nil {
 		return nil, err
 	}
-	return project.Pulse{TimesOutAt: w.timesOutAt(p)}, nil
+	pulse := project.Pulse{TimesOutAt: w.timesOutAt(p)}
+	if in.Logs != nil && w.cfg.Uploads != nil {
+		if pulse.Logs, err = w.cfg.Uploads.SignLogs(ctx, t.Ref(), *in.Logs); err != nil {
+			return nil, err
+		}
+	}
+	return pulse, nil
 }
 
 // eventOf is the event that a reported outcome is.

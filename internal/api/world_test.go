@@ -15,11 +15,16 @@ import (
 
 	"rekindle/internal/api"
 	"rekindle/internal/dynamo/dynamotest"
+	"rekindle/internal/output"
+	"rekindle/internal/output/s3test"
 	"rekindle/internal/project"
 	"rekindle/internal/token"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// outputLimit is how many bytes an output may have: two parts and one byte.
+const outputLimit = 2*project.PartBytes + 1
 
 const (
 	sessionToken = "acme.secret"
@@ -39,6 +44,7 @@ type world struct {
 	now time.Time
 
 	run, restart, status, worker *api.Handler
+	bucket                       *s3test.Bucket // that the worker has outputs in
 
 	projects *api.Handler
 	hasher   *project.Hasher
@@ -56,7 +62,15 @@ func newWorld(t *testing.T) *world {
 	w.run = api.NewRun(w.db, w.engine, "/out", o)
 	w.restart = api.NewRestart(w.db, w.engine, "/out", o)
 	w.status = api.NewStatus(w.db, project.DefaultTimeout, o)
-	w.worker = api.NewWorker(w.db, api.WorkerConfig{Keys: keys, Timeout: project.DefaultTimeout, Heartbeat: 30 * time.Second}, o)
+	w.bucket = s3test.New(t, "outputs", w.clock)
+	w.bucket.Unlisted = true
+	uploads, err := output.NewS3(w.bucket.Env, "s3://outputs/kept", w.clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.worker = api.NewWorker(w.db, api.WorkerConfig{
+		Keys: keys, Timeout: project.DefaultTimeout, Heartbeat: 30 * time.Second, Uploads: uploads, Limit: outputLimit,
+	}, o)
 	if w.hasher, err = project.NewHasher(strings.Repeat("h", 32)); err != nil {
 		t.Fatal(err)
 	}

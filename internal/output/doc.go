@@ -9,6 +9,10 @@
 // What a command wrote is not to be trusted. On this machine that means that no
 // link is ever followed, and that names are made harmless for whoever unpacks
 // them elsewhere; see [Local.Download].
+//
+// A runner in the cloud has no credentials. It sends its output as the parts of
+// one zip, and the ends of its logs, to URLs that [S3] signs for it: each for one
+// object or part, and for exactly as many bytes as it said.
 package output
 
 import (
@@ -16,9 +20,6 @@ import (
 	"fmt"
 	"strings"
 )
-
-// maxTail is how many bytes of a log are looked at: those that the runner keeps.
-const maxTail = 256 << 10
 
 // The streams of a log.
 const (

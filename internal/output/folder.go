@@ -5,6 +5,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"rekindle/internal/project"
 )
 
 // openFolder opens a folder below base, and is sure that none of the parts on
@@ -50,7 +52,7 @@ func openChild(at *os.Root, name string) (*os.Root, error) {
 	return next, nil
 }
 
-// readTail returns a file's last [maxTail] bytes.
+// readTail returns a file's last [project.MaxLog] bytes.
 func readTail(f *os.File, size int64) ([]byte, error) {
-	return io.ReadAll(io.NewSectionReader(f, max(0, size-maxTail), min(size, maxTail)))
+	return io.ReadAll(io.NewSectionReader(f, max(0, size-project.MaxLog), min(size, project.MaxLog)))
 }

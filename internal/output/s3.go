@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -27,6 +28,7 @@ const s3Life = 15 * time.Minute
 // with output.zip, stdout.log and stderr.log. It is safe for concurrent use.
 type S3 struct {
 	client  *s3.Client
+	patient *http.Client // without a limit of its own: S3 may take minutes to join the parts of an upload
 	presign *s3.PresignClient
 	bucket  string
 	prefix  string // of every key: empty, or ending in a slash
@@ -57,7 +59,11 @@ func NewS3(lookup func(string) (string, bool), base string, now func() time.Time
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired,
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenRequired,
 	})
-	return &S3{client: client, presign: s3.NewPresignClient(client), bucket: bucket, prefix: prefix, now: now}, nil
+	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }) // as the client's own
+	presign := s3.NewPresignClient(client, func(o *s3.PresignOptions) { o.Presigner = clocked{signer, now} })
+	patient := *env.HTTP
+	patient.Timeout = 0
+	return &S3{client: client, patient: &patient, presign: presign, bucket: bucket, prefix: prefix, now: now}, nil
 }
 
 func splitBase(base string) (bucket, prefix string, ok bool) {
@@ -92,7 +98,7 @@ func (s *S3) Tail(ctx context.Context, ref project.Ref, stream string, lines int
 
 func (s *S3) readTail(ctx context.Context, key string) ([]byte, error) {
 	got, err := s.client.GetObject(ctx, &s3.GetObjectInput{
-		Bucket: &s.bucket, Key: &key, Range: aws.String("bytes=-" + strconv.Itoa(maxTail)),
+		Bucket: &s.bucket, Key: &key, Range: aws.String("bytes=-" + strconv.Itoa(project.MaxLog)),
 	})
 	// An empty object has no last bytes: 416.
 	if status := statusOf(err); status == http.StatusNotFound || status == http.StatusRequestedRangeNotSatisfiable {
@@ -102,7 +108,7 @@ func (s *S3) readTail(ctx context.Context, key string) ([]byte, error) {
 		return nil, err
 	}
 	defer got.Body.Close()
-	return io.ReadAll(io.LimitReader(got.Body, maxTail))
+	return io.ReadAll(io.LimitReader(got.Body, project.MaxLog))
 }
 
 // Download returns a presigned URL of an execution's zip, to be saved under a
@@ -113,7 +119,7 @@ func (s *S3) Download(ctx context.Context, ref project.Ref, name string) (projec
 		return project.Link{}, missing
 	}
 	doing := "the download of execution " + strconv.FormatInt(ref.ExecutionID, 10)
-	key := s.key(ref, "output.zip")
+	key := s.key(ref, zipName)
 	head, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: &key})
 	if statusOf(err) == http.StatusNotFound {
 		return project.Link{}, missing

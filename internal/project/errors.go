@@ -75,6 +75,11 @@ const (
 	CodeAlreadyClaimed   Code = "already_claimed"
 	CodeExecutionIDWrong Code = "execution_id_invalid"
 
+	CodeUploadUnsupported Code = "upload_unsupported"
+	CodeUploadUnknown     Code = "upload_unknown"
+	CodeUploadIncomplete  Code = "upload_incomplete"
+	CodeOutputTooLarge    Code = "output_too_large"
+
 	CodeContended   Code = "contended"
 	CodeUnavailable Code = "unavailable"
 	CodeInternal    Code = "internal"
@@ -146,6 +151,11 @@ var Sentences = map[Code]string{
 	CodeAttemptClosed:    "This execution is not running any more: stop its work",
 	CodeAlreadyClaimed:   "Another runner has claimed this execution",
 	CodeExecutionIDWrong: "An execution id is a positive whole number",
+
+	CodeUploadUnsupported: "Outputs are folders of this machine: nothing is uploaded",
+	CodeUploadUnknown:     "This execution has no such upload",
+	CodeUploadIncomplete:  "The upload is not complete: {problem}",
+	CodeOutputTooLarge:    "The output is larger than {limit_megabytes} MB",
 
 	CodeContended:   "Too many requests for this project at once: try again in a moment",
 	CodeUnavailable: "The service is busy: try again in a moment",

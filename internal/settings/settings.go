@@ -164,3 +164,19 @@ func (r *Reader) OutputBase() string {
 	}
 	return v
 }
+
+// OutputLimit returns OUTPUT_LIMIT_MEGABYTES in bytes, 5,120 megabytes if unset:
+// how large the zip of an execution's output may be.
+func (r *Reader) OutputLimit() int64 {
+	const name = "OUTPUT_LIMIT_MEGABYTES"
+	v, set := r.lookup(name)
+	if !set {
+		return 5120 << 20
+	}
+	n, err := strconv.ParseUint(v, 10, 32)
+	if err != nil || n < 1 || n > 100_000 {
+		r.fail(name, " must be a whole number of megabytes from 1 to 100000; it is %q", v)
+		return 0
+	}
+	return int64(n) << 20
+}

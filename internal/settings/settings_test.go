@@ -24,6 +24,9 @@ func TestDefaults(t *testing.T) {
 	if d := r.Heartbeat(); d != 30*time.Second {
 		t.Errorf("heartbeat: got %s, want 30 s", d)
 	}
+	if n := r.OutputLimit(); n != 5<<30 {
+		t.Errorf("size of an output: got %d bytes, want 5 GiB", n)
+	}
 	if err := r.Err(); err != nil {
 		t.Errorf("got %v", err)
 	}
@@ -94,10 +97,12 @@ func TestEachSettingIsReadOrRefusedInASentence(t *testing.T) {
 	silence := func(r *settings.Reader) any { return r.HeartbeatTimeout() }
 	heartbeat := func(r *settings.Reader) any { return r.Heartbeat() }
 	output := func(r *settings.Reader) any { return r.OutputBase() }
+	size := func(r *settings.Reader) any { return r.OutputLimit() }
 	const (
 		hours   = "PROJECT_EXECUTION_TIMEOUT_HOURS must be a number of hours above 0, such as 24 or 0.5, and at most 87600; it is "
 		minutes = "PROJECT_HEARTBEAT_TIMEOUT_MINUTES must be empty or a number of minutes of at least 2; it is "
 		seconds = "PROJECT_HEARTBEAT_SECONDS must be a whole number of seconds from 1 to 300; it is "
+		bytes   = "OUTPUT_LIMIT_MEGABYTES must be a whole number of megabytes from 1 to 100000; it is "
 		base    = "OUTPUT_BASE must be s3://bucket or an absolute path; it is "
 	)
 	for _, c := range []struct {
@@ -119,6 +124,14 @@ func TestEachSettingIsReadOrRefusedInASentence(t *testing.T) {
 		{"PROJECT_HEARTBEAT_SECONDS", "301", heartbeat, nil, seconds + `"301"`},
 		{"PROJECT_HEARTBEAT_SECONDS", "1.5", heartbeat, nil, seconds + `"1.5"`},
 		{"PROJECT_HEARTBEAT_SECONDS", "", heartbeat, nil, seconds + `""`},
+		{"OUTPUT_LIMIT_MEGABYTES", "1", size, int64(1 << 20), ""},
+		{"OUTPUT_LIMIT_MEGABYTES", "100000", size, int64(100_000 << 20), ""},
+		{"OUTPUT_LIMIT_MEGABYTES", "100001", size, nil, bytes + `"100001"`},
+		{"OUTPUT_LIMIT_MEGABYTES", "0", size, nil, bytes + `"0"`},
+		{"OUTPUT_LIMIT_MEGABYTES", "-1", size, nil, bytes + `"-1"`},
+		{"OUTPUT_LIMIT_MEGABYTES", "1.5", size, nil, bytes + `"1.5"`},
+		{"OUTPUT_LIMIT_MEGABYTES", "5 GB", size, nil, bytes + `"5 GB"`},
+		{"OUTPUT_LIMIT_MEGABYTES", "", size, nil, bytes + `""`},
 		{"OUTPUT_BASE", "/var/output", output, "/var/output", ""},
 		{"OUTPUT_BASE", "s3://bucket", output, "s3://bucket", ""},
 		{"OUTPUT_BASE", "s3://", output, nil, base + `"s3://"`},
