@@ -180,7 +180,9 @@ func TestImagesAreKeptAsTheyWerePushed(t *testing.T) {
 	if at(p, "ImageTagMutability") != "IMMUTABLE" || at(p, "ImageScanningConfiguration", "ScanOnPush") != true || at(p, "EncryptionConfiguration", "EncryptionType") == nil {
 		t.Errorf("the repository is %v, want tags that stay, scanned and encrypted", p)
 	}
-	var policy struct{ Rules []struct{ Selection, Action mapping } }
+	var policy struct {
+		Rules []struct{ Selection, Action mapping }
+	}
 	if err := json.Unmarshal([]byte(fmt.Sprint(at(p, "LifecyclePolicy", "LifecyclePolicyText"))), &policy); err != nil || len(policy.Rules) == 0 {
 		t.Errorf("its lifecycle policy has %d rules: %v", len(policy.Rules), err)
 	}

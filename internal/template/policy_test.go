@@ -158,8 +158,31 @@ func TestPoliciesAllowWhatTheCodeCallsAndNoMore(t *testing.T) {
 }
 
 func TestNoPolicyIsWide(t *testing.T) {
-	for id, f := range functions(rawTemplate(t)) {
-		for _, s := range statements(t, id, f) {
+	root := rawTemplate(t)
+	owners := map[string][]mapping{}
+	for id, f := range functions(root) {
+		owners[id] = statements(t, id, f)
+	}
+	for id, r := range resources(root, "AWS::IAM::Role") {
+		if managed := at(r, "Properties", "ManagedPolicyArns"); managed != nil {
+			t.Errorf("%s has policies that others write: %v", id, managed)
+		}
+		policies, _ := at(r, "Properties", "Policies").([]any)
+		for _, p := range policies {
+			list, _ := at(p, "PolicyDocument", "Statement").([]any)
+			for _, s := range list {
+				owners[id] = append(owners[id], s.(mapping))
+			}
+		}
+		if len(owners[id]) == 0 {
+			t.Errorf("%s has no policy", id)
+		}
+	}
+	// What AWS can't, or does not let a service, limit to a resource (service
+	// authorization reference; AWSCodeDeployRoleForLambdaLimited).
+	unlimited := []string{"batch:ListJobs", "ecr:GetAuthorizationToken", "cloudwatch:DescribeAlarms"}
+	for id, all := range owners {
+		for _, s := range all {
 			for name := range s {
 				if !slices.Contains([]string{"Sid", "Effect", "Action", "Resource", "Condition"}, name) {
 					t.Errorf("%s: a statement has %s", id, name)
@@ -172,13 +195,47 @@ func TestNoPolicyIsWide(t *testing.T) {
 				}
 			}
 			for _, r := range texts(s["Resource"]) {
-				// ListJobs can't be limited to a resource (AWS service
-				// authorization reference, AWS Batch).
-				if r == "*" && !slices.Equal(actions, []string{"batch:ListJobs"}) {
+				if r == "*" && (len(actions) != 1 || !slices.Contains(unlimited, actions[0])) {
 					t.Errorf("%s allows %v on every resource", id, actions)
 				}
 			}
 		}
+	}
+}
+
+func TestRolesAllowTheirServiceAlone(t *testing.T) {
+	root := rawTemplate(t)
+	for id, want := range map[string]struct {
+		service string
+		actions []string
+	}{
+		"RunnerExecutionRole": {"ecs-tasks.amazonaws.com", []string{
+			"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken", "ecr:GetDownloadUrlForLayer",
+			"logs:CreateLogStream", "logs:PutLogEvents",
+		}},
+		"DeploymentRole": {"codedeploy.amazonaws.com", []string{
+			"cloudwatch:DescribeAlarms", "lambda:GetAlias", "lambda:GetProvisionedConcurrencyConfig", "lambda:UpdateAlias",
+		}},
+	} {
+		p := at(root, "Resources", id, "Properties")
+		trust, _ := at(p, "AssumeRolePolicyDocument", "Statement").([]any)
+		if len(trust) != 1 || at(trust[0], "Principal", "Service") != want.service || at(trust[0], "Action") != "sts:AssumeRole" {
+			t.Errorf("%s may be assumed by %v, want %s alone", id, trust, want.service)
+		}
+		var got []string
+		policies, _ := at(p, "Policies").([]any)
+		for _, policy := range policies {
+			list, _ := at(policy, "PolicyDocument", "Statement").([]any)
+			for _, s := range list {
+				got = append(got, texts(at(s, "Action"))...)
+			}
+		}
+		if slices.Sort(got); !slices.Equal(got, want.actions) {
+			t.Errorf("%s allows %v, want %v", id, got, want.actions)
+		}
+	}
+	if roles := resources(root, "AWS::IAM::Role"); len(roles) != 2 {
+		t.Errorf("there are %d roles, want the 2 that this test knows", len(roles))
 	}
 }
 
