@@ -83,7 +83,8 @@ func serve(ctx context.Context, o options, process settings.Lookup, stdout io.Wr
 	}
 	defer func() { err = errors.Join(err, stopDB()) }()
 
-	s := &localStack{template: tmpl, set: from.lookup, log: log, machine: machine{
+	portal := filepath.Join(filepath.Dir(o.template), "portal", "dist")
+	s := &localStack{template: tmpl, set: from.lookup, log: log, portal: portal, machine: machine{
 		endpoint: db.endpoint, output: filepath.Join(data, "output"), secret: secret, hashing: hashing,
 	}}
 	if err := s.build(ctx, data, url); err != nil {
@@ -205,6 +206,7 @@ type localStack struct {
 	template *template.Template
 	set      settings.Lookup
 	machine  machine
+	portal   string // the folder of the built portal
 	log      *slog.Logger
 
 	tables    dynamo.Tables
@@ -301,7 +303,8 @@ func (s *localStack) run(ctx context.Context, listener net.Listener, url string,
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	server := &http.Server{
-		Handler:           withDownloads(s.outputs, newGateway(background, s.template.Routes, s.template.CORS, s.functions, s.log)),
+		Handler: withDownloads(s.outputs, withPortal(s.portal,
+			newGateway(background, s.template.Routes, s.template.CORS, s.functions, s.log))),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    4 * maxHeaderBytes, // the gateway itself answers what is over its limit

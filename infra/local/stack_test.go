@@ -239,7 +239,7 @@ func TestStackFromRunToFailedToRestartToCompletedAndAStuckOneSwept(t *testing.T)
 		t.Errorf("got %v", out)
 	}
 	s.logs.await(t, "execution failed by the sweep", "project_id=stuck-site")
-	if status, out := s.call("GET", "/nowhere", ""); status != 404 || out["code"] != "route_not_found" {
+	if status, out := s.call("GET", "/api/nowhere", ""); status != 404 || out["code"] != "route_not_found" {
 		t.Errorf("a strange path: got %d %v", status, out)
 	}
 }

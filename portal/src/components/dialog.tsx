@@ -1,0 +1,44 @@
+import { useEffect, useId, useRef, type ReactNode } from "react";
+import styles from "./ui.module.css";
+
+interface Props {
+  title: string;
+  children: ReactNode;
+  actions: ReactNode;
+  /** Escape, too; while an action is under way it does nothing. */
+  onClose: () => void;
+  busy?: boolean;
+}
+
+/**
+ * A modal dialog for as long as it is rendered. The browser keeps the focus in
+ * it, and gives it back to where it was.
+ */
+export function Dialog({ title, children, actions, onClose, busy = false }: Props) {
+  const heading = useId();
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const element = dialog.current;
+    if (element === null) return;
+    if (!element.open) element.showModal();
+    return () => element.close();
+  }, []);
+  return (
+    <dialog
+      ref={dialog}
+      className={styles.dialog}
+      aria-labelledby={heading}
+      onCancel={(event) => {
+        // React decides when it goes.
+        event.preventDefault();
+        if (!busy) onClose();
+      }}
+    >
+      <div className={styles.dialogBody}>
+        <h2 id={heading}>{title}</h2>
+        {children}
+        <div className={styles.dialogActions}>{actions}</div>
+      </div>
+    </dialog>
+  );
+}
