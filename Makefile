@@ -15,6 +15,9 @@ GOARCH_LAMBDA ?= arm64
 GO_BUILD_LAMBDA = CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH_LAMBDA) go build -tags lambda.norpc -trimpath -buildvcs=false -ldflags "-s -w"
 
 NODE_MODULES := infra/local/node_modules/.package-lock.json
+PORTAL_MODULES := portal/node_modules/.package-lock.json
+PORTAL_SOURCES := $(shell find portal/src portal/public -type f ! -name '*.test.*') \
+	$(addprefix portal/,index.html package.json vite.config.ts tsconfig.json scripts/size.mjs)
 LINT_VENV := .venv/lint/installed
 MOTO_VENV := .venv/moto/installed
 REHEARSE_VENV := .venv/rehearse/installed
@@ -24,7 +27,7 @@ help: ## Lists the targets.
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: deps
-deps: $(NODE_MODULES) ## Fetches the Node packages that the local stack needs.
+deps: $(NODE_MODULES) $(PORTAL_MODULES) ## Fetches the Node packages of the local stack and the portal.
 
 # npm writes this file last, so one older than the lock file is from an older
 # or an unfinished install.
@@ -32,14 +35,26 @@ $(NODE_MODULES): infra/local/package-lock.json infra/local/package.json
 	cd infra/local && npm ci --no-audit --no-fund --ignore-scripts
 	@touch $@
 
+$(PORTAL_MODULES): portal/package-lock.json portal/package.json
+	cd portal && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 .PHONY: run
-run: deps ## Serves Rekindle on this machine. ARGS="-listen 127.0.0.1:9000" passes flags.
+run: deps portal ## Serves Rekindle on this machine. ARGS="-listen 127.0.0.1:9000" passes flags.
 	go run ./infra/local $(ARGS)
 
+.PHONY: portal
+portal: portal/dist/index.html ## Builds the portal into portal/dist, if it has changed.
+
+portal/dist/index.html: $(PORTAL_MODULES) $(PORTAL_SOURCES)
+	cd portal && npm run --silent build || { rm -f dist/index.html; exit 1; }
+	@touch $@
+
 .PHONY: test
-test: deps ## Runs every test, with the race detector.
+test: deps portal ## Runs every test, with the race detector.
 	go vet ./...
 	go test -race -timeout 15m ./...
+	cd portal && npm run --silent test
 	@if [ -e $(MOTO_VENV) ]; then $(MAKE) --no-print-directory moto; \
 	else echo "Not run: the store's suite on a second database. 'make moto' installs and runs it (Python 3.11)."; fi
 
@@ -65,8 +80,9 @@ $(REHEARSE_VENV): requirements-rehearse.txt
 FUZZTIME ?= 20s
 .PHONY: fuzz
 fuzz: deps ## Looks for inputs that break the readers, FUZZTIME (20s) a target.
-	@for target in internal/token:FuzzVerify internal/project:FuzzTexts internal/api:FuzzEvent internal/api:FuzzBody internal/api:FuzzCursor; do \
-		go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) ./$${target%:*} || exit 1; \
+	@for target in internal/token:FuzzVerify internal/project:FuzzTexts internal/api:FuzzEvent internal/api:FuzzBody internal/api:FuzzCursor \
+		infra/local:FuzzSeed internal/template:FuzzOpen internal/runner:FuzzProgress; do \
+		go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./$${target%:*} || exit 1; \
 	done
 
 .PHONY: lint
@@ -78,6 +94,7 @@ lint: $(LINT_VENV) ## Checks formatting, Go code, and template.yaml before and a
 	.venv/lint/bin/cfn-lint template.yaml
 	.venv/lint/bin/python infra/sam/check_transform.py .aws-sam/lint/template.json
 	.venv/lint/bin/cfn-lint .aws-sam/lint/template.json
+	cd portal && npm run --silent lint
 
 $(LINT_VENV): requirements-lint.txt
 	python3 -m venv --clear .venv/lint
@@ -114,4 +131,4 @@ deploy: ## Builds and deploys ENV of samconfig.toml. SET="RunnerTag=2" overrides
 
 .PHONY: clean
 clean: ## Removes what was built and fetched, but no data.
-	rm -rf bin .aws-sam .venv infra/local/node_modules
+	rm -rf bin .aws-sam .venv infra/local/node_modules portal/node_modules portal/dist

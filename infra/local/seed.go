@@ -328,5 +328,10 @@ func seedTime(field, text string, now, absent time.Time) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, fieldError(field, "%q is neither an RFC 3339 time nor a distance from now such as -25h", text)
 	}
-	return t.UTC(), nil
+	// The first instant of year 1 is Go's word for none, and a year of five
+	// digits can't be written back.
+	if t = t.UTC(); t.Year() < 1970 || t.Year() > 9999 {
+		return time.Time{}, fieldError(field, "%q is not between the years 1970 and 9999", text)
+	}
+	return t, nil
 }
