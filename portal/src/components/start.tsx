@@ -154,20 +154,45 @@ interface ButtonProps {
   starter: Starter;
 }
 
+// The signs of the buttons' names, drawn: fonts have them in colours of their
+// own, or not at all.
+function RestartIcon() {
+  return (
+    <svg className={styles.icon} viewBox="0 0 24 24" aria-hidden="true">
+      <path d="M4.500 10.500A8 8 0 0 1 19 8M19.500 13.500A8 8 0 0 1 5 16" fill="none" stroke="currentcolor" strokeWidth="2.500" strokeLinecap="round" />
+      <path d="M20.500 3v6.500H14zM3.500 21v-6.500H10z" fill="currentcolor" />
+    </svg>
+  );
+}
+
+function RunIcon() {
+  return (
+    <svg className={styles.icon} viewBox="0 0 24 24" aria-hidden="true">
+      <path d="M6 3.500v17l15-8.500z" fill="currentcolor" />
+    </svg>
+  );
+}
+
 /** Run for a pending project, restart for a failed one, and nothing for others. */
 export function StartButton({ status, attempt, verdict, starter }: ButtonProps) {
   const blocked = verdict.allowed ? null : verdict.reason;
   if (status === "failed") {
     return (
       <Button kind="restart" busy={starter.busy && "Restarting…"} blocked={blocked} onPress={() => starter.press("restart", attempt)}>
-        <span className={styles.label}>🔄 RESTART PROJECT</span>
+        <RestartIcon />
+        <span className={styles.label}>
+          <span className="visually-hidden">🔄</span> RESTART PROJECT
+        </span>
       </Button>
     );
   }
   if (status === "pending") {
     return (
       <Button kind="run" busy={starter.busy && "Starting…"} blocked={blocked} onPress={() => starter.press("run", attempt)}>
-        <span className={styles.label}>▶ RUN PROJECT</span>
+        <RunIcon />
+        <span className={styles.label}>
+          <span className="visually-hidden">▶</span> RUN PROJECT
+        </span>
       </Button>
     );
   }

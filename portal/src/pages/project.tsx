@@ -150,7 +150,7 @@ function Activation({ project }: { project: Project }) {
       </h2>
       {good ? (
         <p>
-          Assigned. It ends in <code>{hint ?? "…"}</code>.
+          Assigned.{hint !== null && <> It ends in <code>{hint}</code>.</>}
         </p>
       ) : (
         <ActivationForm projectId={project.project_id} revoked={assigned ? { hint, at: revokedAt } : null} />
@@ -211,7 +211,7 @@ function ActivationForm({ projectId, revoked }: ActivationFormProps) {
         <p className={ui.soft}>A project needs one to run. You get it from the provider; it is good for one project.</p>
       ) : (
         <p>
-          The code that ends in <code>{revoked.hint ?? "…"}</code> was revoked{revoked.at !== null && <> (<Time iso={revoked.at} />)</>}. Assign another one.
+          The code{revoked.hint !== null && <> that ends in <code>{revoked.hint}</code></>} was revoked{revoked.at !== null && <> (<Time iso={revoked.at} />)</>}. Assign another one.
         </p>
       )}
       <Field label="Code" hint="XXXX-XXXX-XXXX-XXXX, in any case, with or without hyphens" error={onField}>
