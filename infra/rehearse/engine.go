@@ -30,7 +30,7 @@ type job struct {
 func matchesARN(arn, given string) bool {
 	name := arn[strings.LastIndexByte(arn, '/')+1:]
 	given, _, _ = strings.Cut(strings.TrimPrefix(given, arn[:len(arn)-len(name)]), ":")
-	return given == name
+	return name != "" && given == name
 }
 
 func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -242,13 +242,36 @@ func (j *journey) settle(session string) {
 }
 
 func (j *journey) jobEnded(ended job) {
-	j.invoke("SettleFunction", map[string]any{
+	event := map[string]any{
 		"version": "0", "id": "1", "detail-type": "Batch Job State Change", "source": "aws.batch", "account": account, "region": region,
+		"time": "2026-01-01T00:00:00Z", "resources": []string{j.cloud.arn("batch", "job/"+ended.ID)},
 		"detail": map[string]any{
 			"jobId": ended.ID, "jobName": ended.Name, "jobQueue": j.cloud.engine.queue, "status": "FAILED", "statusReason": "Host EC2 terminated.",
 			"container": map[string]any{"environment": []any{map[string]string{"name": "REKINDLE_EXECUTION_TOKEN", "value": ended.Token}}},
 		},
-	})
+	}
+	// Nobody but AWS may put an event of aws.batch, so the rule is asked, and the
+	// function called as its target.
+	j.that(j.takes("SettleFunctionJobEnded", event), "the rule for jobs' ends does not take the event of one: %s", text(event))
+	detail := event["detail"].(map[string]any)
+	queue := detail["jobQueue"]
+	detail["jobQueue"] = j.cloud.arn("batch", "job-queue/another")
+	j.that(!j.takes("SettleFunctionJobEnded", event), "the rule for jobs' ends takes those of another queue")
+	detail["jobQueue"] = queue
+	j.invoke("SettleFunction", event)
+}
+
+// takes says whether a deployed rule's pattern takes an event.
+func (j *journey) takes(rule string, event any) bool {
+	name := j.stack.Resources[rule].ID
+	found, err := j.admin("events", "AWSEvents.DescribeRule", map[string]string{"Name": name[strings.LastIndexByte(name, '/')+1:]})
+	j.must("looking at "+rule, err)
+	if err != nil {
+		return false
+	}
+	tested, err := j.admin("events", "AWSEvents.TestEventPattern", map[string]string{"EventPattern": found.text("EventPattern"), "Event": text(event)})
+	j.must("testing the pattern of "+rule, err)
+	return err == nil && tested.body["Result"] == true
 }
 
 // refusals breaks the engine: the functions look for the job whose submission's

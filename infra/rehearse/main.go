@@ -142,6 +142,9 @@ func (r *rehearsal) transform(ctx context.Context) error {
 	checks := checkTransformed(r.template)
 	r.problems = append(r.problems, checks.problems...)
 	r.say("the transformed template is checked: %d assertions, %d failed", checks.count, len(checks.problems))
+	wrong := checkChecks(r.template, checks)
+	r.problems = append(r.problems, wrong...)
+	r.say("the checks see what is broken on purpose: %d ways, %d unseen", len(breakages), len(wrong))
 	return nil
 }
 
@@ -332,7 +335,9 @@ func (r *rehearsal) judge(context.Context) error {
 			}
 			policies = append(policies, s...)
 		}
-		found := compare(id, policies, r.recorders[id].take())
+		calls := r.recorders[id].take()
+		r.problems = append(r.problems, checkJudgement(id, policies, calls)...)
+		found := compare(id, policies, calls)
 		for i := range found {
 			found[i].Problem = r.short(found[i].Problem)
 		}

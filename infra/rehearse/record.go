@@ -36,8 +36,6 @@ type cloud struct {
 	account, region string
 	emulator        *url.URL
 	engine          *engine
-	definition      string // the job definition's ARN, without revision
-	queue           string // the job queue's ARN
 	mails           *mailbox
 }
 
