@@ -30,6 +30,7 @@ func (r *rehearsal) journey(ctx context.Context) error {
 	j.part("an engine that refuses", func() { j.refusals(session) })
 	j.part("a trialing tenant's slot, and lost races", func() { j.races() })
 	j.part("sessions that have idled, and signing out", func() { j.sessions(session) })
+	j.client.CloseIdleConnections()
 	return nil
 }
 

@@ -87,7 +87,8 @@ type rehearsal struct {
 	recorders map[string]*recorder
 	stack     *deployed
 	emulator  *exec.Cmd
-	lifeline  func() error // closes the emulator's standard input
+	lifeline  func() error  // closes the emulator's standard input
+	ended     chan struct{} // closed when it has ended
 }
 
 // deployed is what stack.py says of the stack.
@@ -217,9 +218,11 @@ func (r *rehearsal) start(ctx context.Context) error {
 	if err := c.Start(); err != nil {
 		return fmt.Errorf("starting the emulator: %w", err)
 	}
-	r.emulator, r.lifeline = c, stdin.Close
-	ended := make(chan error, 1)
-	go func() { ended <- c.Wait() }()
+	r.emulator, r.lifeline, r.ended = c, stdin.Close, make(chan struct{})
+	go func() {
+		c.Wait() //nolint:errcheck // its log says more
+		close(r.ended)
+	}()
 	base := &url.URL{Scheme: "http", Host: "127.0.0.1:" + port}
 	for {
 		resp, err := http.Get(base.String() + "/_ministack/health")
@@ -228,9 +231,8 @@ func (r *rehearsal) start(ctx context.Context) error {
 			break
 		}
 		select {
-		case err := <-ended:
-			ended <- err
-			return fmt.Errorf("the emulator ended: %v: %s", err, r.emulatorLog())
+		case <-r.ended:
+			return fmt.Errorf("the emulator ended: %s: %s", c.ProcessState, r.emulatorLog())
 		case <-ctx.Done():
 			return fmt.Errorf("the emulator does not serve: %w: %s", ctx.Err(), r.emulatorLog())
 		case <-time.After(50 * time.Millisecond):
@@ -258,14 +260,15 @@ func (r *rehearsal) emulatorLog() string {
 
 func (r *rehearsal) close() {
 	if r.lifeline != nil {
+		http.DefaultClient.CloseIdleConnections()
 		r.lifeline() //nolint:errcheck // it has ended
-		done := make(chan struct{})
-		go func() { r.emulator.Wait(); close(done) }() //nolint:errcheck // as above
 		select {
-		case <-done:
-		case <-time.After(10 * time.Second):
+		case <-r.ended:
+		case <-time.After(20 * time.Second):
+			r.problem("the emulator does not end, and is killed")
 			r.emulator.Process.Kill() //nolint:errcheck // as above
 		}
+		r.say("the emulator has ended: %s", r.emulator.ProcessState)
 	}
 	for _, rec := range r.recorders {
 		rec.server.Close()

@@ -56,7 +56,9 @@ def transform(path):
 
 def serve(port, account, region):
     import runpy
+    import signal
 
+    os.setpgid(0, 0)  # so that the functions can be ended together
     os.environ.update({
         "GATEWAY_PORT": port, "BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1",
         "MINISTACK_ACCOUNT_ID": account, "MINISTACK_REGION": region,
@@ -66,17 +68,18 @@ def serve(port, account, region):
 
     def watch():
         sys.stdin.read()
-        # It ends its functions first, and then itself.
-        os.kill(os.getpid(), 15)
-        time.sleep(5)
-        os._exit(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+        os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
     sys.argv = ["ministack"]
     try:
         runpy.run_module("ministack", run_name="__main__")
     finally:
-        # It ends the functions and does not wait for them.
+        # It leaves the functions to themselves.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.killpg(0, signal.SIGTERM)
         try:
             while True:
                 os.waitpid(-1, 0)
