@@ -2,10 +2,36 @@ package archive
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
 )
+
+// OpenFolder opens a folder of a folder, and no link to one. The error is
+// fs.ErrNotExist where there is no such folder.
+func OpenFolder(at *os.Root, name string) (*os.Root, error) {
+	seen, err := at.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !seen.IsDir() {
+		return nil, fmt.Errorf("%q is no folder: %w", name, fs.ErrNotExist)
+	}
+	next, err := at.OpenRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	got, err := next.Stat(".")
+	if err == nil && !os.SameFile(seen, got) {
+		err = fmt.Errorf("%q was replaced while it was opened: %w", name, fs.ErrNotExist)
+	}
+	if err != nil {
+		next.Close()
+		return nil, err
+	}
+	return next, nil
+}
 
 // ErrNotRegular is a link, a pipe, a device or the like.
 var ErrNotRegular = errors.New("not a regular file")

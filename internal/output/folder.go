@@ -1,11 +1,10 @@
 package output
 
 import (
-	"fmt"
 	"io"
-	"io/fs"
 	"os"
 
+	"rekindle/internal/archive"
 	"rekindle/internal/project"
 )
 
@@ -19,7 +18,7 @@ func openFolder(base string, parts ...string) (*os.Root, error) {
 		return nil, err
 	}
 	for _, part := range parts {
-		next, err := openChild(at, part)
+		next, err := archive.OpenFolder(at, part)
 		at.Close()
 		if err != nil {
 			return nil, err
@@ -27,29 +26,6 @@ func openFolder(base string, parts ...string) (*os.Root, error) {
 		at = next
 	}
 	return at, nil
-}
-
-func openChild(at *os.Root, name string) (*os.Root, error) {
-	seen, err := at.Lstat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !seen.IsDir() {
-		return nil, fmt.Errorf("%q is no folder: %w", name, fs.ErrNotExist)
-	}
-	next, err := at.OpenRoot(name)
-	if err != nil {
-		return nil, err
-	}
-	got, err := next.Stat(".")
-	if err == nil && !os.SameFile(seen, got) {
-		err = fmt.Errorf("%q was replaced while it was opened: %w", name, fs.ErrNotExist)
-	}
-	if err != nil {
-		next.Close()
-		return nil, err
-	}
-	return next, nil
 }
 
 // readTail returns a file's last [project.MaxLog] bytes.

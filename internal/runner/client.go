@@ -40,6 +40,18 @@ func refused(err error) int {
 	return 0
 }
 
+// final is an error that trying again does not change, though it is none of the
+// API's refusals. It is a sentence for tenants.
+type final struct{ sentence string }
+
+func (f *final) Error() string { return f.sentence }
+
+// isFinal says whether trying again is of no use.
+func isFinal(err error) bool {
+	var f *final
+	return refused(err) != 0 || errors.As(err, &f)
+}
+
 // client makes the worker calls for one execution.
 type client struct {
 	http       *http.Client
@@ -114,17 +126,17 @@ func (c *client) post(ctx context.Context, call, token string, in, out any) erro
 	}
 }
 
-// retry repeats do until it succeeds, is refused, or until or ctx is done; it
-// is tried once in any case. It returns do's last error.
+// retry repeats do until it succeeds, its error is final, or until or ctx is
+// done; it is tried once in any case. It returns do's last error.
 func (c *client) retry(ctx context.Context, until <-chan struct{}, do func() error) error {
 	wait := c.retryFirst
 	for {
 		err := do()
-		if err == nil || refused(err) != 0 {
+		if err == nil || isFinal(err) {
 			return err
 		}
 		pause := wait - rand.N(wait/2+1) // so that runners that lost the API together don't come back together
-		c.log.Warn("the API could not be reached", "error", err, "retry_in_ms", pause.Milliseconds())
+		c.log.Warn("a call failed and is made again", "error", err, "retry_in_ms", pause.Milliseconds())
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:

@@ -51,8 +51,9 @@ type process struct {
 	done   chan struct{} // closed when its output is complete too
 	state  *os.ProcessState
 
-	mu   sync.Mutex
-	gone bool // the process group's number may be another's by now
+	mu     sync.Mutex
+	gone   bool // the process group's number may be another's by now
+	killed bool // the runner sent SIGKILL
 }
 
 // startProcess runs argv in dir with env and nothing on its standard input.
@@ -87,6 +88,7 @@ func startProcess(argv []string, dir string, env []string, pipeGrace time.Durati
 		err := cmd.Start()
 		if err == nil {
 			p.pid = cmd.Process.Pid
+			sacrifice(p.pid)
 		}
 		started <- err
 		if err == nil {
@@ -136,9 +138,15 @@ func (p *process) signal(s syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.gone {
+		p.killed = p.killed || s == syscall.SIGKILL
 		_ = syscall.Kill(-p.pid, s) // fails where the group has just ended
 	}
 }
+
+// finished, stop and kill make the command a [task].
+func (p *process) finished() <-chan struct{} { return p.done }
+func (p *process) stop()                     { p.signal(syscall.SIGTERM) }
+func (p *process) kill()                     { p.signal(syscall.SIGKILL) }
 
 // ended says whether the main process has ended.
 func (p *process) ended() bool {
@@ -150,14 +158,19 @@ func (p *process) ended() bool {
 	}
 }
 
-// result says how the command ended of itself. It is for after p.done.
-func (p *process) result() project.Result {
+// result says how the command ended of itself; exhausted, that the kernel killed
+// something for want of memory meanwhile. It is for after p.done.
+func (p *process) result(exhausted bool) project.Result {
 	kept, _ := p.stderr.bytes()
 	said := project.ClipError(string(kept))
 	status, _ := p.state.Sys().(syscall.WaitStatus)
+	exhausted = exhausted && !p.killed
 	switch {
 	case status.Signaled():
 		sentence := fmt.Sprintf("The command was killed by signal %s (%d)", unix.SignalName(status.Signal()), status.Signal())
+		if exhausted && status.Signal() == syscall.SIGKILL {
+			sentence = outOfMemory
+		}
 		// The sentence last, for what is too long loses its beginning.
 		return project.Result{
 			Outcome: project.OutcomeFailed, ExitCode: codeSignalled + int(status.Signal()),
@@ -165,11 +178,16 @@ func (p *process) result() project.Result {
 		}
 	case status.ExitStatus() == 0:
 		return project.Result{Outcome: project.OutcomeCompleted}
+	case exhausted && status.ExitStatus() == codeSignalled+int(syscall.SIGKILL):
+		// So says a shell of what it started.
+		said = project.ClipError(said + "\n" + outOfMemory)
 	case said == "":
 		said = fmt.Sprintf("The command exited with code %d", status.ExitStatus())
 	}
 	return project.Result{Outcome: project.OutcomeFailed, ExitCode: status.ExitStatus(), Error: said}
 }
+
+const outOfMemory = "The command ran out of memory and was killed"
 
 // startFailure says in the tenant's terms why a command could not be started.
 func startFailure(argv []string, err error) project.Result {

@@ -86,7 +86,7 @@ func TestOutputThatCantBeIsAFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	for output, want := range map[string]string{
-		"s3://bucket/demo/uid-1/1/": `Output to "s3://bucket/demo/uid-1/1/" is not supported by this runner`,
+		"gs://bucket/demo/uid-1/1/": `Output to "gs://bucket/demo/uid-1/1/" is not supported by this runner`,
 		"relative":                  `Output to "relative" is not supported by this runner`,
 		"":                          `Output to "" is not supported by this runner`,
 		file + "/below":             "The output folder could not be made",

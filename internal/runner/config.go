@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"path/filepath"
 	"time"
 
 	"rekindle/internal/token"
@@ -17,6 +18,7 @@ const (
 	SettingCommand = "PROJECT_COMMAND"          // see [Config.Command]
 	SettingJobID   = "REKINDLE_JOB_ID"          // the engine's name for this job; AWS_BATCH_JOB_ID where it is absent
 	SettingLogDir  = "REKINDLE_LOG_DIR"         // see [Config.LogDir]
+	SettingWorkDir = "REKINDLE_WORK_DIR"        // see [Config.WorkDir]
 )
 
 // The defaults of [Config].
@@ -28,6 +30,7 @@ const (
 	DefaultClaimWithin    = 15 * time.Minute
 	DefaultReportWithin   = 15 * time.Minute
 	DefaultRequestTimeout = 15 * time.Second
+	DefaultStall          = time.Minute
 	DefaultRetryFirst     = 500 * time.Millisecond
 	DefaultRetryMost      = 30 * time.Second
 )
@@ -48,6 +51,15 @@ type Config struct {
 	// LogDir is where stdout.log and stderr.log go: the last [MaxTail] bytes
 	// of each, replaced at each heartbeat and at the end. Empty means none.
 	LogDir string
+
+	// WorkDir is where the command's working folder is made if its output is to
+	// be uploaded. That folder is removed in the end. Empty means the system's
+	// folder for temporary files.
+	WorkDir string
+
+	// CgroupDir is where the kernel counts processes that it killed for want of
+	// memory; empty means /sys/fs/cgroup.
+	CgroupDir string
 
 	// Environ is the runner's own environment ("NAME=value"), of which the
 	// command gets the few variables that are no secret.
@@ -70,6 +82,8 @@ type Config struct {
 	ReportWithin time.Duration
 	// RequestTimeout limits one request to the API.
 	RequestTimeout time.Duration
+	// Stall is how long an upload may make no headway before it is tried again.
+	Stall time.Duration
 	// RetryFirst is the wait before the first retry of a request; each
 	// further one is doubled, up to RetryMost. Up to half of it is random.
 	RetryFirst, RetryMost time.Duration
@@ -94,6 +108,7 @@ func FromEnv(lookup func(string) (string, bool)) (Config, error) {
 		Command:        get(SettingCommand),
 		JobID:          get(SettingJobID),
 		LogDir:         get(SettingLogDir),
+		WorkDir:        get(SettingWorkDir),
 	}
 	if cfg.JobID == "" {
 		cfg.JobID = get("AWS_BATCH_JOB_ID")
@@ -126,6 +141,7 @@ func (c Config) checked() (Config, error) {
 		{&c.ClaimWithin, DefaultClaimWithin},
 		{&c.ReportWithin, DefaultReportWithin},
 		{&c.RequestTimeout, DefaultRequestTimeout},
+		{&c.Stall, DefaultStall},
 		{&c.RetryFirst, DefaultRetryFirst},
 		{&c.RetryMost, DefaultRetryMost},
 	} {
@@ -135,6 +151,12 @@ func (c Config) checked() (Config, error) {
 		if *d.value == 0 {
 			*d.value = d.standard
 		}
+	}
+	if c.CgroupDir == "" {
+		c.CgroupDir = "/sys/fs/cgroup"
+	}
+	if c.WorkDir != "" && !filepath.IsAbs(c.WorkDir) {
+		return Config{}, fmt.Errorf("%s must be an absolute path; it is %q", SettingWorkDir, c.WorkDir)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -3,30 +3,13 @@ package runner
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"rekindle/internal/project"
 )
-
-// ending is why a command ended.
-type ending int
-
-const (
-	endedItself ending = iota
-	limitReached
-	engineStopped
-	attemptClosed
-)
-
-func (e ending) String() string {
-	return [...]string{"ended by itself", "its limit was reached", "the engine stops the runner", "the attempt was closed"}[e]
-}
 
 // execution is the work that a grant allows.
 type execution struct {
@@ -37,41 +20,55 @@ type execution struct {
 	sent     project.Progress // as a heartbeat last said
 	logs     []*logFile
 	silent   bool // the last heartbeat did not arrive
+
+	dir     string   // OUTPUT_DIR
+	around  *os.Root // the folder that OUTPUT_DIR is in, where that is to be uploaded; nil where not
+	store   *store   // nil where nothing is uploaded
+	streams []*stream
+	unseen  bool            // the last log did not arrive
+	stopped <-chan struct{} // closed when the engine wants the runner to stop
 }
 
-// perform runs the command to its end and says how it ended. A command that
-// can't be started has failed.
+// perform runs the command to its end, stores its output and says how that went.
+// A command that can't be started has failed.
 func (e *execution) perform(ctx context.Context) (project.Result, ending) {
 	if ctx.Err() != nil {
-		return stoppedByEngine(0), engineStopped
+		return stoppedByEngine(0, beforeCommand), engineStopped
 	}
 	if why := e.prepare(); why != "" {
 		e.log.Warn("the command was not started", "error", why)
 		return project.Result{Outcome: project.OutcomeFailed, ExitCode: codeNotExecutable, Error: project.ClipError(why)}, endedItself
 	}
 	argv := commandLine(e.cfg.Command)
-	env := commandEnv(e.cfg.Environ, e.grant, e.grant.OutputFolder, e.progress.path())
-	p, err := startProcess(argv, e.grant.OutputFolder, env, e.cfg.PipeGrace)
+	env := commandEnv(e.cfg.Environ, e.grant, e.dir, e.progress.path())
+	kills := oomKills(e.cfg.CgroupDir)
+	p, err := startProcess(argv, e.dir, env, e.cfg.PipeGrace)
 	if err != nil {
 		e.progress.remove()
-		e.progress = nil
 		e.log.Warn("the command was not started", "error", err)
 		return startFailure(argv, err), endedItself
 	}
 	e.log.Info("started", "pid", p.pid)
 	e.openLogs(p)
 
+	e.stopped = ctx.Done()
 	cause := e.supervise(ctx, p)
 	e.flush()
 	e.progress.latest() // the file goes, what it said stays
 	e.progress.remove()
-	result := p.result()
+	result := p.result(oomKills(e.cfg.CgroupDir) > kills)
 	e.log.Info("ended", "cause", cause.String(), "exit_code", result.ExitCode)
 	switch cause {
+	case attemptClosed:
+		return result, cause
 	case limitReached:
-		result = timedOut(e.limit, result.ExitCode)
+		result = timedOut(e.limit, result.ExitCode, beforeCommand)
 	case engineStopped:
-		result = stoppedByEngine(result.ExitCode)
+		return stoppedByEngine(result.ExitCode, beforeCommand), cause
+	}
+	e.tell(ctx, result)
+	if result.Outcome == project.OutcomeCompleted && e.store != nil {
+		return e.storeOutput(ctx)
 	}
 	return result, cause
 }
@@ -82,12 +79,8 @@ func (e *execution) prepare() (why string) {
 	if strings.TrimSpace(e.cfg.Command) == "" {
 		return "No command is configured: " + SettingCommand + " is empty"
 	}
-	output := e.grant.OutputFolder
-	if !filepath.IsAbs(output) {
-		return fmt.Sprintf("Output to %q is not supported by this runner", output)
-	}
-	if err := os.MkdirAll(output, 0o755); err != nil {
-		return fmt.Sprintf("The output folder could not be made: %v", err)
+	if why := e.makeFolder(); why != "" {
+		return why
 	}
 	progress, err := newProgressFile()
 	if err != nil {
@@ -97,9 +90,53 @@ func (e *execution) prepare() (why string) {
 	return ""
 }
 
+// makeFolder makes the command's folder: the output folder itself, or one whose
+// content is uploaded in the end.
+func (e *execution) makeFolder() (why string) {
+	output := e.grant.OutputFolder
+	var err error
+	switch {
+	case filepath.IsAbs(output):
+		e.dir = output
+		err = os.MkdirAll(output, 0o755)
+	case strings.HasPrefix(output, "s3://"):
+		if e.cfg.WorkDir != "" {
+			err = os.MkdirAll(e.cfg.WorkDir, 0o755)
+		}
+		if err == nil {
+			e.dir, err = os.MkdirTemp(e.cfg.WorkDir, "rekindle-output-")
+		}
+		if err == nil {
+			// Held from here on: the command could make the path lead elsewhere.
+			e.around, err = os.OpenRoot(filepath.Dir(e.dir))
+		}
+		e.store = newStore(e.cfg)
+	default:
+		return fmt.Sprintf("Output to %q is not supported by this runner", output)
+	}
+	if err != nil {
+		return fmt.Sprintf("The output folder could not be made: %v", err)
+	}
+	return ""
+}
+
+// clean removes the folder whose content was uploaded.
+func (e *execution) clean() {
+	if e.around == nil {
+		return
+	}
+	defer e.around.Close()
+	if err := e.around.RemoveAll(filepath.Base(e.dir)); err != nil {
+		e.log.Warn("the working folder could not be removed", "error", err)
+	}
+}
+
 // openLogs arranges for the command's output to be seen. Where that fails the
 // work goes on all the same.
 func (e *execution) openLogs(p *process) {
+	if e.store != nil {
+		e.streams = []*stream{{name: "stdout", tail: &p.stdout}, {name: "stderr", tail: &p.stderr}}
+	}
 	dir := e.cfg.LogDir
 	if dir == "" {
 		return
@@ -117,150 +154,4 @@ func (e *execution) flush() {
 			e.log.Warn("the command's output could not be shown", "error", err)
 		}
 	}
-}
-
-// supervise returns when the command has ended and says why. It stops the
-// command when its limit comes, when ctx is done and when the attempt is
-// closed: SIGTERM, and after a grace SIGKILL. The first cause counts; a later
-// one can only shorten the grace.
-func (e *execution) supervise(ctx context.Context, p *process) ending {
-	// Heartbeats have a goroutine, so that a slow API delays no stop. They go
-	// on while the command is being stopped.
-	beating, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	pulses := make(chan pulse)
-	var heart sync.WaitGroup
-	heart.Go(func() { e.beat(beating, pulses) })
-	defer func() { cancel(); heart.Wait() }()
-
-	reached, disarm := e.cfg.Clock.At(e.limit)
-	defer func() { disarm() }()
-	stopped := ctx.Done()
-
-	cause := endedItself
-	var kill *time.Timer
-	var killAt time.Time
-	killed := make(<-chan time.Time)
-	stop := func(why ending, grace time.Duration) {
-		if p.ended() {
-			return // by itself, a moment before
-		}
-		if cause == endedItself {
-			cause = why
-			e.log.Info("stopping the command", "cause", why.String(), "grace_seconds", grace.Seconds())
-			p.signal(syscall.SIGTERM)
-		}
-		if at := time.Now().Add(grace); kill == nil || at.Before(killAt) {
-			if kill != nil {
-				kill.Stop()
-			}
-			kill, killAt = time.NewTimer(grace), at
-			killed = kill.C
-		}
-	}
-	defer func() {
-		if kill != nil {
-			kill.Stop()
-		}
-	}()
-
-	for {
-		select {
-		case <-p.done:
-			return cause
-		case <-reached:
-			reached = nil
-			stop(limitReached, e.cfg.Grace)
-		case <-stopped:
-			stopped = nil
-			stop(engineStopped, min(e.cfg.Grace, e.cfg.StopWithin/2))
-		case <-killed:
-			e.log.Warn("killing the command, which did not stop")
-			p.signal(syscall.SIGKILL)
-		case b := <-pulses:
-			if b.closed {
-				stop(attemptClosed, e.cfg.Grace)
-				continue
-			}
-			if cause != endedItself {
-				continue
-			}
-			if !b.timesOutAt.IsZero() {
-				e.limit = b.timesOutAt
-			}
-			disarm()
-			reached, disarm = e.cfg.Clock.At(e.limit)
-		}
-	}
-}
-
-// pulse is what came of a heartbeat: the limit, zero where the API could not
-// be reached, or that the attempt is closed.
-type pulse struct {
-	timesOutAt time.Time
-	closed     bool
-}
-
-// beat sends heartbeats until ctx is done or the attempt is closed.
-func (e *execution) beat(ctx context.Context, pulses chan<- pulse) {
-	every := e.cfg.Heartbeat
-	if every == 0 {
-		every = time.Duration(e.grant.HeartbeatSeconds) * time.Second
-	}
-	if every <= 0 {
-		every = DefaultHeartbeat
-	}
-	ticks := time.NewTicker(every)
-	defer ticks.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks.C:
-		}
-		e.flush()
-		b := pulse{}
-		limit, err := e.heartbeat(ctx)
-		switch status := refused(err); {
-		case err == nil:
-			b.timesOutAt = limit
-			if e.silent {
-				e.log.Info("heartbeats arrive again")
-			}
-		case status == http.StatusConflict, status == http.StatusUnauthorized:
-			b.closed = true
-		case !e.silent && ctx.Err() == nil:
-			e.log.Warn("a heartbeat did not arrive, the work goes on", "error", err)
-		}
-		e.silent = err != nil
-		select {
-		case pulses <- b:
-		case <-ctx.Done():
-			return
-		}
-		if b.closed {
-			return
-		}
-	}
-}
-
-// news returns the command's progress where no heartbeat has told it yet.
-func (e *execution) news() *project.Progress {
-	p := e.progress.last
-	if p == nil || *p == e.sent {
-		return nil
-	}
-	return p
-}
-
-// heartbeat sends one heartbeat and returns the limit that it was answered
-// with.
-func (e *execution) heartbeat(ctx context.Context) (time.Time, error) {
-	e.progress.latest()
-	news := e.news()
-	var answer project.Pulse
-	err := e.api.post(ctx, "heartbeat", e.grant.ReportToken, project.Heartbeat{Progress: news}, &answer)
-	if err == nil && news != nil {
-		e.sent = *news
-	}
-	return answer.TimesOutAt, err
 }

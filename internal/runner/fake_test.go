@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"rekindle/internal/output"
 	"rekindle/internal/project"
 	"rekindle/internal/runner"
 	"rekindle/internal/token"
@@ -52,6 +53,10 @@ type fakeAPI struct {
 	beats   []project.Heartbeat
 	results []project.Result
 	calls   map[string]int
+
+	uploads   *output.S3 // nil where nothing is uploaded
+	partBytes int64
+	limit     int64
 }
 
 func newFakeAPI(t *testing.T) *fakeAPI {
@@ -130,8 +135,23 @@ func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		grant.ReportToken = a.keys.Mint(token.Report, ref, c.RunnerID)
 		answer = grant
 	case "heartbeat":
-		a.beats = append(a.beats, decode[project.Heartbeat](a.t, body))
-		answer = project.Pulse{TimesOutAt: a.grant.TimesOutAt}
+		beat := decode[project.Heartbeat](a.t, body)
+		a.beats = append(a.beats, beat)
+		pulse := project.Pulse{TimesOutAt: a.grant.TimesOutAt}
+		if beat.Logs != nil {
+			pulse.Logs, err = a.uploads.SignLogs(r.Context(), ref, *beat.Logs)
+		}
+		answer = pulse
+	case "upload":
+		var id string
+		id, err = a.uploads.BeginUpload(r.Context(), ref)
+		answer = project.Upload{UploadID: id, PartBytes: a.partBytes, LimitBytes: a.limit}
+	case "upload/part":
+		answer, err = a.uploads.SignPart(r.Context(), ref, decode[project.UploadPart](a.t, body))
+	case "upload/complete":
+		in := decode[project.UploadComplete](a.t, body)
+		err = a.uploads.CompleteUpload(r.Context(), ref, in, a.limit)
+		answer = project.Stored{Bytes: in.Bytes}
 	case "result":
 		result := decode[project.Result](a.t, body)
 		a.results = append(a.results, result)
@@ -141,6 +161,11 @@ func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if action == lose {
 		panic(http.ErrAbortHandler)
+	}
+	if err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		json.NewEncoder(w).Encode(map[string]any{"code": project.CodeOf(err), "detail": err.Error()})
+		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(answer)

@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -73,13 +72,11 @@ func (r *Runner) Run(ctx context.Context) int {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(r.cfg.StopWithin, cancel) })()
 
 	e := &execution{Runner: r, grant: grant, limit: grant.TimesOutAt}
+	defer e.clean()
 	result, cause := e.perform(ctx)
 	if cause == attemptClosed {
-		r.log.Info("the attempt was closed, the command is stopped and nothing reported")
+		r.log.Info("the attempt was closed, the work is stopped and nothing reported")
 		return ExitDone
-	}
-	if cause == endedItself && result.Outcome != project.OutcomeCompleted {
-		e.tellProgress(last)
 	}
 	return e.report(last, result)
 }
@@ -123,27 +120,24 @@ func (e *execution) report(ctx context.Context, result project.Result) int {
 	}
 }
 
-// tellProgress makes one try to send progress that no heartbeat has sent yet,
-// so that a failed project shows how far it came.
-func (e *execution) tellProgress(ctx context.Context) {
-	if e.progress == nil || e.news() == nil {
-		return
-	}
-	if _, err := e.heartbeat(ctx); err != nil {
-		e.log.Warn("the last progress could not be sent", "error", err)
-	}
-}
+// What an end can come before.
+const (
+	beforeCommand = "before the command had finished"
+	beforeStored  = "before its output was stored"
+)
 
-func stoppedByEngine(code int) project.Result {
+func stoppedByEngine(code int, before string) project.Result {
 	return project.Result{
 		Outcome: project.OutcomeFailed, ExitCode: code,
-		Error: "The execution was stopped by the engine before the command had finished",
+		Error: "The execution was stopped by the engine " + before,
 	}
 }
 
-func timedOut(limit time.Time, code int) project.Result {
-	return project.Result{
-		Outcome: project.OutcomeTimedOut, ExitCode: code,
-		Error: fmt.Sprintf("Execution timed out: the command was stopped at its limit, %s", limit.UTC().Format(time.RFC3339)),
+func timedOut(limit time.Time, code int, before string) project.Result {
+	at := limit.UTC().Format(time.RFC3339)
+	text := "Execution timed out: the command was stopped at its limit, " + at
+	if before == beforeStored {
+		text = "Execution timed out " + before + ": its limit was " + at
 	}
+	return project.Result{Outcome: project.OutcomeTimedOut, ExitCode: code, Error: text}
 }

@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"rekindle/internal/project"
 )
 
 // MaxTail is how many bytes of the command's stdout, and of its stderr, are
 // kept: the last ones.
-const MaxTail = 256 << 10
+const MaxTail = project.MaxLog
 
 // tail keeps the last [MaxTail] bytes of what was written to it. Its memory
 // does not grow. It is safe for concurrent use.
@@ -46,6 +48,13 @@ func (t *tail) bytes() (kept []byte, total int64) {
 	}
 	at := t.total % MaxTail
 	return append(append(kept, t.ring[at:]...), t.ring[:at]...), t.total
+}
+
+// written returns how much was ever written.
+func (t *tail) written() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.total
 }
 
 // logFile shows a tail in a file. It is for one goroutine at a time.
