@@ -21,6 +21,7 @@ PORTAL_SOURCES := $(shell find portal/src portal/public -type f ! -name '*.test.
 LINT_VENV := .venv/lint/installed
 MOTO_VENV := .venv/moto/installed
 REHEARSE_VENV := .venv/rehearse/installed
+SAM_VENV := .venv/sam/installed
 
 .PHONY: help
 help: ## Lists the targets.
@@ -75,6 +76,22 @@ rehearse: $(REHEARSE_VENV) ## Deploys template.yaml to an emulator of AWS, drive
 $(REHEARSE_VENV): requirements-rehearse.txt
 	python3 -m venv --clear .venv/rehearse
 	.venv/rehearse/bin/pip install --quiet --disable-pip-version-check --requirement requirements-rehearse.txt
+	@touch $@
+
+.PHONY: docker
+docker: ## Starts a Docker engine where none answers, as root on Debian: installs docker.io and runs dockerd.
+	@infra/sam/docker.sh
+
+# SAM_BASE_IMAGE=build makes an image of Lambda's emulator alone instead of
+# pulling the public one.
+.PHONY: sam
+sam: deps $(SAM_VENV) $(MOTO_VENV) ## Validates and builds by the SAM CLI, and invokes each function in its container (Docker).
+	@infra/sam/base.sh
+	REKINDLE_TEST_SAM=1 go test -count=1 -timeout 30m -v ./infra/sam
+
+$(SAM_VENV): requirements-sam.txt
+	python3 -m venv --clear .venv/sam
+	.venv/sam/bin/pip install --quiet --disable-pip-version-check --requirement requirements-sam.txt
 	@touch $@
 
 FUZZTIME ?= 20s

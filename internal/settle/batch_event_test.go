@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -49,12 +50,12 @@ func (c *cloud) event(token string, change func(detail map[string]any)) []byte {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	const placeholder = "PASTE-AN-EXECUTION-TOKEN"
-	if n := strings.Count(string(text), placeholder); n != 1 {
-		c.t.Fatalf("the sample has its placeholder %d times", n)
+	shipped := regexp.MustCompile(`eyJ[\w-]+\.[\w-]+`)
+	if n := len(shipped.FindAll(text, -1)); n != 1 {
+		c.t.Fatalf("the sample has a token %d times, want once", n)
 	}
 	var event map[string]any
-	if err := json.Unmarshal(bytes.Replace(text, []byte(placeholder), []byte(token), 1), &event); err != nil {
+	if err := json.Unmarshal(shipped.ReplaceAllLiteral(text, []byte(token)), &event); err != nil {
 		c.t.Fatal(err)
 	}
 	detail := event["detail"].(map[string]any)
@@ -200,7 +201,7 @@ func TestEventsThatAreNotOursArePassedOver(t *testing.T) {
 		"a forged token":              {c.event(keyring(t, "f").Mint(token.Execution, p.Ref(), ""), nil), invalid},
 		"a report token":              {c.event(c.keys.Mint(token.Report, p.Ref(), "r"), nil), invalid},
 		"an empty token":              {c.event("", nil), invalid},
-		"the sample as it is":         {c.event("PASTE-AN-EXECUTION-TOKEN", nil), invalid},
+		"a text that is no token":     {c.event("no-token", nil), invalid},
 		"another execution's token":   {c.event(c.keys.Mint(token.Execution, other, ""), nil), "the job's token is another execution's"},
 		"no environment": {c.event(c.token(p), func(detail map[string]any) {
 			detail["container"].(map[string]any)["environment"] = []any{}
