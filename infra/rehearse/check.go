@@ -226,6 +226,8 @@ func (c *checks) permitted(t mapping, alias, service string, fits func(sourceARN
 func (c *checks) rules(t mapping) {
 	rules := ofType(t, "AWS::Events::Rule")
 	c.that(len(rules) == 2, "there are %d rules, want the schedule's and the one for jobs' ends", len(rules))
+	schedules := slices.DeleteFunc(slices.Clone(rules), func(id string) bool { return at(properties(t, id), "ScheduleExpression") != "rate(1 hour)" })
+	c.that(len(schedules) == 1, "%d rules fire each hour, want the sweep's alone", len(schedules))
 	for _, id := range rules {
 		targets, _ := at(properties(t, id), "Targets").([]any)
 		c.that(len(targets) == 1, "%s has %d targets, want 1", id, len(targets))

@@ -9,7 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -188,6 +190,28 @@ func (j *journey) operator(out any, args ...string) {
 	j.must("rekindlectl "+strings.Join(args, " "), err)
 }
 
+// container runs the last job's container: the runner, with the environment that
+// the submission gave it.
+func (j *journey) container() {
+	job := j.cloud.engine.last()
+	c := exec.CommandContext(j.ctx, filepath.Join(j.folder, "runner"))
+	c.Env = []string{
+		// The API's host name has no DNS record here; the emulator takes this too.
+		"REKINDLE_API_URL=" + j.cloud.emulator.String() + "/_aws/execute-api/" + j.stack.Resources[ofType(j.template, "AWS::ApiGatewayV2::Api")[0]].ID,
+		"REKINDLE_EXECUTION_TOKEN=" + job.Token, "PROJECT_COMMAND=" + job.Command, "AWS_BATCH_JOB_ID=" + job.ID,
+		"PATH=" + j.folder, "TMPDIR=" + j.folder,
+	}
+	out, err := c.CombinedOutput()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Exited() {
+		err = nil // what its exit code says is in the project's status, too
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: %s", err, out)
+	}
+	j.must("running the runner", err)
+}
+
 // must asserts that something worked.
 func (j *journey) must(what string, err error) {
 	j.assertions++
@@ -235,11 +259,12 @@ func (r *rehearsal) newJourney(ctx context.Context) (*journey, error) {
 	j.store = dynamo.New(db, dynamo.Tables{
 		Projects: r.stack.Outputs["ProjectsTableName"], Tenants: r.stack.Outputs["TenantsTableName"], Sessions: r.stack.Outputs["SessionsTableName"],
 	})
-	j.ctl = r.folder + "/rekindlectl"
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", j.ctl, "./infra/rekindlectl").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building rekindlectl: %w: %s", err, out)
+	j.ctl = filepath.Join(r.folder, "rekindlectl")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", r.folder, "./infra/rekindlectl", "./infra/runner", "./infra/sample").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building rekindlectl, runner and sample: %w: %s", err, out)
 	}
-	return j, nil
+	// As the image names it, and the parameter ProjectCommand.
+	return j, os.Rename(filepath.Join(r.folder, "sample"), filepath.Join(r.folder, "rekindle-sample"))
 }
 
 // idle makes a session that was last used so long ago that its next use is

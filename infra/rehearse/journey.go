@@ -1,10 +1,14 @@
 package main
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -23,6 +27,7 @@ func (r *rehearsal) journey(ctx context.Context) error {
 	j.part("the API answers strangers and browsers", j.strangers)
 	j.part("a project is made, edited, activated", func() { j.edit(session) })
 	j.part("run, fail, restart, complete; refused restarts", func() { j.core(session) })
+	j.part("the runner itself does a project's work", func() { j.work(session) })
 	j.part("uploads, logs, downloads, deletion", func() { j.outputs(session) })
 	j.part("cancelled, and reported late", func() { j.cancel(session) })
 	j.part("the sweep", func() { j.sweep(session) })
@@ -165,19 +170,19 @@ func (j *journey) outputs(session string) {
 	url, _ := links["stdout"].(string)
 	j.put("the log by its link", url, []byte(log)).is(200)
 
-	zip := []byte("PK\x05\x06" + strings.Repeat("\x00", 18))
+	archive := []byte("PK\x05\x06" + strings.Repeat("\x00", 18))
 	upload := w.call("upload", map[string]any{}).is(200).text("upload_id")
-	part := w.call("upload/part", map[string]any{"upload_id": upload, "part": 1, "bytes": len(zip)}).is(200)
-	longer := j.put("a part that is longer than was said", part.text("url"), append([]byte("x"), zip...))
+	part := w.call("upload/part", map[string]any{"upload_id": upload, "part": 1, "bytes": len(archive)}).is(200)
+	longer := j.put("a part that is longer than was said", part.text("url"), append([]byte("x"), archive...))
 	j.that(longer.status >= 400, "a part that is longer than was said: got %d, want a refusal", longer.status)
-	j.put("the part by its link", part.text("url"), zip).is(200)
-	complete := map[string]any{"upload_id": upload, "parts": 1, "bytes": len(zip)}
-	w.call("upload/complete", complete).is(200, "bytes", strconv.Itoa(len(zip)))
-	w.call("upload/complete", complete).is(200, "bytes", strconv.Itoa(len(zip))) // its answer was lost
+	j.put("the part by its link", part.text("url"), archive).is(200)
+	complete := map[string]any{"upload_id": upload, "parts": 1, "bytes": len(archive)}
+	w.call("upload/complete", complete).is(200, "bytes", strconv.Itoa(len(archive)))
+	w.call("upload/complete", complete).is(200, "bytes", strconv.Itoa(len(archive))) // its answer was lost
 	w.result("completed", "").is(200)
 
 	j.call("GET", projects+"/"+id+"/log", session, nil).is(200, "stdout", log)
-	link := j.call("GET", projects+"/"+id+"/download", session, nil).is(200, "size", strconv.Itoa(len(zip)))
+	link := j.call("GET", projects+"/"+id+"/download", session, nil).is(200, "size", strconv.Itoa(len(archive)))
 	resp, err := http.Get(link.text("url"))
 	j.must("the download by its link", err)
 	if err == nil {
@@ -190,6 +195,52 @@ func (j *journey) outputs(session string) {
 		j.that(gone.StatusCode == 404, "the output of a deleted project: got %d, want 404", gone.StatusCode)
 	}
 	w.result("failed", "late").is(409) // of a project that is gone
+}
+
+// work has the runner and the sample do what a job's container does: a project
+// fails, is mended, restarted and completed, and its files are downloaded.
+func (j *journey) work(session string) {
+	draft := map[string]string{"name": "Site", "description": "A page", "objectives": "Home\nfail: the price list is empty"}
+	j.call("POST", projects, session, draft).is(201, "project_id", "site")
+	const one = projects + "/site"
+	active := j.call("POST", one+"/activation-code", session, map[string]string{"code": j.code()}).is(200)
+	j.start(session, "site", "run")
+	j.container()
+	j.call("GET", one+"/status", session, nil).is(200, "execution_status", "failed", "execution_error", "the price list is empty")
+	draft["objectives"] = "Home\nAbout"
+	version := j.call("GET", one, session, nil).is(200).header.Get("ETag")
+	j.that(version != active.header.Get("ETag"), "an execution left the version as it was: %s", version)
+	j.call("PUT", one, session, draft, "If-Match", version).is(200)
+	j.start(session, "site", "restart")
+	j.container()
+	j.call("GET", one+"/status", session, nil).is(200, "execution_status", "completed", "attempt", "2")
+	j.call("GET", one+"/log", session, nil).is(200, "stdout", "writing page-01.html\nwriting page-02.html\n")
+	files := j.unzip(j.call("GET", one+"/download", session, nil).is(200).text("url"))
+	for _, name := range []string{"index.html", "page-01.html", "page-02.html", "style.css"} {
+		j.that(slices.Contains(files, name), "the downloaded zip has %v, and not %s", files, name)
+	}
+}
+
+// unzip names the files of a zip by its link.
+func (j *journey) unzip(url string) []string {
+	resp, err := http.Get(url)
+	j.must("the download by its link", err)
+	if err != nil {
+		return nil
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	j.must("reading the download", err)
+	z, err := zip.NewReader(bytes.NewReader(raw), int64(len(raw)))
+	j.must("opening the downloaded zip", err)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, f := range z.File {
+		names = append(names, f.Name)
+	}
+	return names
 }
 
 func (j *journey) cancel(session string) {
@@ -205,6 +256,8 @@ func (j *journey) cancel(session string) {
 }
 
 func (j *journey) sweep(session string) {
+	early := j.recorders["CleanupFunction"].take()
+	j.that(len(early) == 0, "something swept at deployment: got %d calls of CleanupFunction, want none before the schedule's", len(early))
 	claimed, unclaimed, fresh := j.create(session, "Claimed"), j.create(session, "Unclaimed"), j.create(session, "Fresh")
 	w := j.claim(j.start(session, claimed, "run"))
 	j.start(session, unclaimed, "run")

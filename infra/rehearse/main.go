@@ -345,7 +345,9 @@ func (r *rehearsal) judge(context.Context) error {
 			found[i].Problem = r.short(found[i].Problem)
 		}
 		rows = append(rows, found...)
-		r.problems = append(r.problems, r.recorders[id].denied...)
+		for _, d := range r.recorders[id].denied {
+			r.problems = append(r.problems, r.short(d))
+		}
 		for _, m := range r.stack.Functions[id].Managed {
 			if m != "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole" {
 				r.problem("%s has the managed policy %s: nothing holds it against what is called; give the function a policy of its own", id, m)

@@ -134,7 +134,10 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 				resp.Body = io.NopCloser(bytes.NewReader(text))
 				if bytes.Contains(text, []byte("AccessDenied")) {
 					r.mu.Lock()
-					r.denied = append(r.denied, fmt.Sprintf("%s was denied %v by the emulator: %.300s", r.function, calls, text))
+					denial := fmt.Sprintf("%s was denied %v by the emulator: %.400s", r.function, calls, bytes.ReplaceAll(text, []byte("\n"), nil))
+					if !slices.Contains(r.denied, denial) {
+						r.denied = append(r.denied, denial)
+					}
 					r.mu.Unlock()
 				}
 			}
