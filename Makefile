@@ -85,7 +85,7 @@ docker: ## Starts a Docker engine where none answers, as root on Debian: install
 # SAM_BASE_IMAGE=build makes an image of Lambda's emulator alone instead of
 # pulling the public one.
 .PHONY: sam
-sam: deps $(SAM_VENV) $(MOTO_VENV) ## Validates and builds by the SAM CLI, and invokes each function in its container (Docker).
+sam: $(NODE_MODULES) $(SAM_VENV) $(MOTO_VENV) ## Validates and builds by the SAM CLI, and invokes each function in its container (Docker).
 	@infra/sam/base.sh
 	REKINDLE_TEST_SAM=1 go test -count=1 -timeout 30m -v ./infra/sam
 
