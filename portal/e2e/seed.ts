@@ -1,0 +1,89 @@
+// What the stack of the tests begins with: tenants that each test takes one of,
+// so that no two tests meet.
+import { randomBytes } from "node:crypto";
+
+export type Kind = "standard" | "empty" | "thousand";
+
+export interface Tenant {
+  id: string;
+  slug: string;
+  name: string;
+  email: string;
+  token: string;
+}
+
+/** How many tenants of each kind there are. */
+export const counts: Record<Kind, number> = { standard: 120, empty: 16, thousand: 1 };
+
+/** The projects that a standard tenant has. */
+export const ids = {
+  /** Pending, and completes when it is run. */
+  pending: "product-site",
+  /** Pending, and fails when it is run. */
+  breaking: "price-list",
+  /** Pending, without an activation code. */
+  bare: "bare-idea",
+  /** Failed; it completes when it is restarted. */
+  failed: "help-pages",
+  /** Running for ten minutes, as attempt 2; no process stands behind it. */
+  running: "autumn-campaign",
+  /** Completed as attempt 1. */
+  completed: "careers",
+} as const;
+
+const code = (n: number) => `E2E${String(n).padStart(5, "2").replace(/[01]/g, "3")}`;
+
+function projectsOf(tenant: Tenant, n: number): object[] {
+  const of = (project_id: string, name: string, more: object) => ({
+    tenant_id: tenant.id, project_id, name, activation_code: code(n) + project_id, description: `What ${name} is about`,
+    objectives: "Welcome\nOur product\nContact", ...more,
+  });
+  return [
+    of(ids.completed, "Careers", {
+      execution_status: "completed", execution_id: 100001, attempt: 1, execution_started_at: "-26h", execution_completed_at: "-25h",
+    }),
+    of(ids.running, "Autumn campaign", {
+      execution_status: "running", execution_id: 100002, attempt: 2, execution_started_at: "-10m", objectives: "Welcome\nOffers",
+    }),
+    of(ids.failed, "Help pages", {
+      execution_status: "failed", execution_id: 100003, attempt: 1, execution_started_at: "-3h", execution_completed_at: "-2h",
+      execution_error: "The disk was full", objectives: "First steps\nQuestions and answers",
+    }),
+    of(ids.bare, "Bare idea", { activation_code: "" }),
+    of(ids.breaking, "Price list", { objectives: "Welcome\nfail: the price list is empty" }),
+    of(ids.pending, "Product site", {}),
+  ];
+}
+
+/** The tenants, by kind, and the seed file of the stack. */
+export function makeSeed(): { tenants: Record<Kind, Tenant[]>; file: object } {
+  const tenants: Record<Kind, Tenant[]> = { standard: [], empty: [], thousand: [] };
+  const projects: object[] = [];
+  for (const kind of Object.keys(counts) as Kind[]) {
+    for (let n = 0; n < counts[kind]; n++) {
+      const id = `${kind}-${n}`;
+      const tenant = { id, slug: id, name: "Northwind Studio", email: `${id}@example.com`, token: `${id}.${randomBytes(24).toString("base64url")}` };
+      tenants[kind].push(tenant);
+      if (kind === "standard") projects.push(...projectsOf(tenant, n));
+      if (kind === "thousand") {
+        for (let i = 1; i <= 1000; i++) {
+          projects.push({
+            tenant_id: id, project_id: `project-${i}`, name: `Project ${String(i).padStart(4, "0")}`, description: "One of a thousand",
+            objectives: "Welcome", ...(i % 250 === 0 && {
+              execution_status: "failed", execution_id: 200000 + i, attempt: 1, execution_started_at: "-2h",
+              execution_completed_at: "-1h", execution_error: `The reason of ${i}`,
+            }),
+          });
+        }
+      }
+    }
+  }
+  const all = Object.values(tenants).flat();
+  return {
+    tenants,
+    file: {
+      tenants: all.map((t) => ({ tenant_id: t.id, name: t.name, slug: t.slug, email: t.email, subscription_state: "active", session_token: t.token })),
+      projects,
+    },
+  };
+}
