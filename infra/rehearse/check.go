@@ -73,6 +73,7 @@ func checkTransformed(t mapping) *checks {
 	c.routes(t)
 	c.rules(t)
 	c.data(t)
+	c.engine(t)
 	return c
 }
 
@@ -270,6 +271,29 @@ func (c *checks) data(t mapping) {
 	}
 	for _, id := range ofType(t, "AWS::SQS::Queue") {
 		c.that(at(properties(t, id), "SqsManagedSseEnabled") == true, "%s is not encrypted", id)
+	}
+}
+
+// engine checks AWS Batch, which is not deployed.
+func (c *checks) engine(t mapping) {
+	queues, definitions := ofType(t, "AWS::Batch::JobQueue"), ofType(t, "AWS::Batch::JobDefinition")
+	c.that(len(queues) == 1 && len(definitions) == 1, "there are %d job queues and %d job definitions, want 1 of each", len(queues), len(definitions))
+	for _, id := range queues {
+		p := properties(t, id)
+		c.that(slices.ContainsFunc(ofType(t, "AWS::Batch::SchedulingPolicy"), func(policy string) bool { return refers(at(p, "SchedulingPolicyArn"), policy) }),
+			"%s has no scheduling policy of the stack: it would refuse the functions' share identifiers", id)
+		c.that(slices.ContainsFunc(ofType(t, "AWS::Batch::ComputeEnvironment"), func(e string) bool { return refers(at(p, "ComputeEnvironmentOrder"), e) }),
+			"%s names no compute environment of the stack", id)
+		c.that(slices.ContainsFunc(ofType(t, "AWS::Events::Rule"), func(rule string) bool { return refers(at(properties(t, rule), "EventPattern"), id) }),
+			"no rule hears of the ends of the jobs in %s", id)
+	}
+	for _, id := range definitions {
+		p := at(properties(t, id), "ContainerProperties")
+		c.that(at(p, "JobRoleArn") == nil, "%s has a job role: tenants' code would have its permissions", id)
+		c.that(at(p, "ExecutionRoleArn") != nil, "%s has no execution role: Fargate could not pull the image", id)
+		c.that(refers(at(p, "Environment"), ofType(t, "AWS::ApiGatewayV2::Api")[0]) && strings.Contains(text(at(p, "Environment")), "REKINDLE_API_URL"),
+			"%s does not tell the runner where the API is: give it REKINDLE_API_URL", id)
+		c.that(fmt.Sprint(at(properties(t, id), "RetryStrategy", "Attempts")) == "1", "%s runs a job %v times, want once", id, at(properties(t, id), "RetryStrategy", "Attempts"))
 	}
 }
 
