@@ -26,15 +26,13 @@ interface Props {
   /** Why it can't be pressed now; null if it can. */
   blocked?: string | null;
   onPress?: () => void;
-  /** In a dialog: the button that has the focus first. */
-  first?: boolean;
 }
 
 /**
  * A button that stays where the focus is: busy or blocked it is aria-disabled,
  * not disabled, so that it can be reached and says why.
  */
-export function Button({ children, kind = "plain", type = "button", busy = false, blocked = null, onPress, first = false }: Props) {
+export function Button({ children, kind = "plain", type = "button", busy = false, blocked = null, onPress }: Props) {
   const tip = useId();
   const [dismissed, setDismissed] = useState(false);
   const off = busy !== false || blocked !== null;
@@ -44,8 +42,6 @@ export function Button({ children, kind = "plain", type = "button", busy = false
   };
   const button = (
     <button
-      // eslint-disable-next-line jsx-a11y/no-autofocus -- in a dialog the browser looks for it
-      autoFocus={first}
       type={type}
       className={buttonClass(kind)}
       aria-disabled={off}

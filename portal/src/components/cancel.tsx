@@ -66,7 +66,7 @@ export function CancelDialog({ status, onClose, onDone }: Props) {
       busy={busy}
       actions={
         <>
-          <Button first onPress={onClose} blocked={busy ? "The run is being cancelled" : null}>
+          <Button onPress={onClose} blocked={busy ? "The run is being cancelled" : null}>
             Keep it running
           </Button>
           <Button kind="danger" busy={busy && "Cancelling…"} onPress={() => void cancel()}>

@@ -11,8 +11,9 @@ interface Props {
 }
 
 /**
- * A modal dialog for as long as it is rendered. The browser keeps the focus in
- * it, and gives it back to where it was.
+ * A modal dialog for as long as it is rendered. The browser gives the focus to
+ * its first control, keeps it inside, and gives it back to where it was. So the
+ * first of the actions is the one that does no harm.
  */
 export function Dialog({ title, children, actions, onClose, busy = false }: Props) {
   const heading = useId();

@@ -15,8 +15,10 @@ interface Props {
   actions?: ReactNode;
 }
 
-// The first page of a visit leaves the focus where the browser puts it.
-let visited = false;
+// Whose heading had the focus last. The first page of a visit leaves it where
+// the browser puts it.
+let lastPath: string | null = null;
+let hadFocus = false;
 
 /** The heading of a page. It takes the focus when its page is navigated to. */
 export function PageHeader({ title, crumbs = [], beside, below, actions }: Props) {
@@ -26,11 +28,13 @@ export function PageHeader({ title, crumbs = [], beside, below, actions }: Props
     document.title = `${title} · Rekindle`;
   }, [title]);
   useEffect(() => {
-    if (visited) {
-      heading.current?.focus({ preventScroll: true });
-      window.scrollTo(0, 0);
-    }
-    visited = true;
+    const navigated = lastPath !== null && lastPath !== pathname;
+    lastPath = pathname;
+    if (navigated) window.scrollTo(0, 0);
+    // A page that has loaded has another heading than while it was loading; it
+    // takes the focus only from one that is gone.
+    if (navigated || (document.activeElement === document.body && hadFocus)) heading.current?.focus({ preventScroll: true });
+    hadFocus = document.activeElement === heading.current;
   }, [pathname]);
   return (
     <div>

@@ -110,7 +110,7 @@ function presentState(error: ApiError): string {
   const { attempt, status } = error.fields;
   if (typeof attempt !== "number" || typeof status !== "string") return `${error.detail}.`;
   const label = (statusLabel as Partial<Record<string, string>>)[status]?.toLowerCase() ?? status;
-  return `It is at attempt ${attempt} now and ${label}: somebody else was quicker.`;
+  return `It is at attempt ${attempt} now, with the status ${label}.`;
 }
 
 /** What became of the last press, until it is dismissed or pressed again. */

@@ -3,7 +3,7 @@ import { between, formatClock, formatCountdown, formatDuration, formatFullTime, 
 
 describe("formatDuration", () => {
   it.each([
-    [-5, "0 s"], [0, "0 s"], [999, "0 s"], [8_000, "8 s"], [60_000, "1 min"], [250_000, "4 min 10 s"],
+    [-5, "less than 1 s"], [0, "less than 1 s"], [999, "less than 1 s"], [8_000, "8 s"], [60_000, "1 min"], [250_000, "4 min 10 s"],
     [3_600_000, "1 h"], [11_100_000, "3 h 5 min"], [3_605_000, "1 h"], [90_000_000, "1 d 1 h"],
   ])("%d ms is %s", (ms, text) => expect(formatDuration(ms)).toBe(text));
 });

@@ -11,7 +11,7 @@ export function formatClock(ms: number): string {
   return clockTime.format(ms);
 }
 
-/** "12:03:10" for a time of today, "24 Nov, 12:03" for another day's of this year, else with the year. */
+/** "today, 12:03:10", "24 Nov, 12:03" for another day of this year, else with the year. */
 export function formatTime(iso: string, now: number): string {
   const at = new Date(iso);
   if (Number.isNaN(at.getTime())) return iso;
@@ -27,7 +27,7 @@ export function formatFullTime(iso: string): string {
   return Number.isNaN(at.getTime()) ? iso : fullTime.format(at);
 }
 
-/** "3 h 5 min", "4 min 10 s", "8 s": the two largest units. */
+/** "3 h 5 min", "4 min 10 s", "8 s", "less than 1 s": the two largest units. */
 export function formatDuration(ms: number): string {
   const total = Math.max(0, Math.floor(ms / 1000));
   const units: [number, string][] = [
@@ -37,7 +37,7 @@ export function formatDuration(ms: number): string {
     [total % 60, "s"],
   ];
   const first = units.findIndex(([n]) => n > 0);
-  if (first < 0) return "0 s";
+  if (first < 0) return "less than 1 s";
   return units
     .slice(first, first + 2)
     .filter(([n]) => n > 0)

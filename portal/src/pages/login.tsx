@@ -151,8 +151,8 @@ function AskProblem({ error, wait }: { error: unknown; wait: number }) {
     if (wait === 0) return <Notice tone="info">Another code can be sent now.</Notice>;
     return (
       <Notice tone="warning" title="Too many login codes were requested" silent>
-        <span role="alert">Three are sent in an hour.</span> Another can be sent in <span role="timer">{formatCountdown(wait)}</span>. The
-        last code that came is still good for ten minutes.
+        <span role="alert">Three are sent in an hour.</span> Another can be sent in{" "}
+        <span role="timer" className={styles.timer}>{formatCountdown(wait)}</span>.
       </Notice>
     );
   }

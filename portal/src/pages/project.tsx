@@ -46,17 +46,17 @@ export function ProjectPage({ projectId }: { projectId: string }) {
  * and the server's word must both allow it; the server's is the newer one where
  * they differ.
  */
-function useVerdict(project: Project): Verdict {
+function useVerdict(project: Project, updatedAt: number): Verdict {
   const account = useAccount();
   const rule = project.execution_status === "failed" ? canRestartProject : canRunProject;
   const own = rule({ ...project, subscription_state: account.data?.subscription_state });
   const serverAllows = project.can_run || project.can_restart;
-  const disagree = own.allowed !== serverAllows && !account.isFetching;
-  const { refetch } = account;
+  // The account may have changed since it was read; once for each new answer.
+  const { refetch, isFetching, dataUpdatedAt, errorUpdatedAt } = account;
+  const outdated = own.allowed !== serverAllows && !isFetching && Math.max(dataUpdatedAt, errorUpdatedAt) < updatedAt;
   useEffect(() => {
-    // The account has changed since it was read.
-    if (disagree) void refetch();
-  }, [disagree, refetch]);
+    if (outdated) void refetch();
+  }, [outdated, refetch]);
   if (own.allowed && !serverAllows) return { allowed: false, reason: project.blocked_reason };
   return own;
 }
@@ -64,7 +64,7 @@ function useVerdict(project: Project): Verdict {
 function ProjectView({ project, updatedAt, failed }: { project: Project; updatedAt: number; failed: boolean }) {
   const id = project.project_id;
   const starter = useStarter(id);
-  const verdict = useVerdict(project);
+  const verdict = useVerdict(project, updatedAt);
   const [dialog, setDialog] = useState<"cancel" | "delete" | null>(null);
   const [cancelled, setCancelled] = useState<CancelMessage | null>(null);
   const running = project.execution_status === "running";
@@ -285,7 +285,7 @@ function DeleteDialog({ project, onClose }: { project: Project; onClose: () => v
       busy={busy}
       actions={
         <>
-          <Button first onPress={onClose} blocked={busy ? "The project is being deleted" : null}>
+          <Button onPress={onClose} blocked={busy ? "The project is being deleted" : null}>
             Keep it
           </Button>
           <Button kind="danger" busy={busy && "Deleting…"} onPress={() => void remove()}>

@@ -114,7 +114,7 @@ function CompletionDialog({ status }: { status: ProjectStatus }) {
       title="The project has completed"
       onClose={close}
       actions={
-        <Button first onPress={close}>
+        <Button onPress={close}>
           Close
         </Button>
       }
