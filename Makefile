@@ -25,7 +25,7 @@ SAM_VENV := .venv/sam/installed
 
 .PHONY: help
 help: ## Lists the targets.
-	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: deps
 deps: $(NODE_MODULES) $(PORTAL_MODULES) ## Fetches the Node packages of the local stack and the portal.
@@ -145,6 +145,24 @@ build-%Function: always
 .PHONY: deploy
 deploy: ## Builds and deploys ENV of samconfig.toml. SET="RunnerTag=2" overrides, FLAGS= go to sam deploy.
 	@python3 infra/sam/deploy.py $(ENV) $(SET) $(FLAGS)
+
+BASE ?= scratch
+IMAGE ?= rekindle-runner:dev
+PLATFORM ?= linux/amd64
+IMAGE_CONTEXT := bin/runner-image
+GO_BUILD_IMAGE = CGO_ENABLED=0 GOOS=linux GOARCH=$(notdir $(PLATFORM)) go build -trimpath -ldflags "-s -w"
+.PHONY: runner-image
+runner-image: ## Builds the runner's image, IMAGE (rekindle-runner:dev) over BASE (scratch) for PLATFORM (linux/amd64).
+	rm -rf $(IMAGE_CONTEXT)
+	mkdir -p $(IMAGE_CONTEXT)/bin $(IMAGE_CONTEXT)/folders/work
+	mkdir -m 1777 $(IMAGE_CONTEXT)/folders/tmp
+	$(GO_BUILD_IMAGE) -o $(IMAGE_CONTEXT)/bin/rekindle-runner ./infra/runner
+	$(GO_BUILD_IMAGE) -o $(IMAGE_CONTEXT)/bin/rekindle-sample ./infra/sample
+	docker build --platform $(PLATFORM) --build-arg BASE=$(BASE) --tag $(IMAGE) --file infra/runner/Dockerfile $(IMAGE_CONTEXT)
+
+.PHONY: runner-test
+runner-test: deps ## Builds the runner's image and tests it in Docker, on Linux.
+	REKINDLE_TEST_DOCKER=1 go test -count=1 -timeout 15m ./infra/runner
 
 .PHONY: clean
 clean: ## Removes what was built and fetched, but no data.
