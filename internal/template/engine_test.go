@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -318,6 +319,32 @@ func TestEveryEventHasAQueueForItsFailures(t *testing.T) {
 			}
 			if at(f, "Properties", "EventInvokeConfig", "DestinationConfig", "OnFailure", "Destination") == nil {
 				t.Errorf("%s is invoked by %s and has no queue for its failures", id, name)
+			}
+		}
+	}
+}
+
+func TestOperatorsFindTheStacksParts(t *testing.T) {
+	outputs, _ := at(rawTemplate(t), "Outputs").(mapping)
+	for name, condition := range map[string]any{
+		"ApiUrl": nil, "ProjectsTableName": nil, "TenantsTableName": nil, "SessionsTableName": nil, "OutputBucketName": nil, "JobQueueArn": nil,
+		"JobDefinitionName": nil, "RunnerRepositoryUri": nil, "AlarmTopicArn": nil,
+		"PortalUrl": "HasPortal", "PortalDomainTarget": "HasPortal", "PortalDistributionId": "HasPortal", "PortalBucketName": "HasPortal",
+	} {
+		o, there := outputs[name]
+		if !there || at(o, "Value") == nil || at(o, "Condition") != condition {
+			t.Errorf("%s is %v, want it with the condition %v", name, o, condition)
+		}
+	}
+	// The pages for operators use these names.
+	for _, page := range []string{"../../docs/deploy.md", "../../docs/operations.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile(`\boutput ([A-Z]\w+)`).FindAllStringSubmatch(string(text), -1) {
+			if _, there := outputs[found[1]]; !there {
+				t.Errorf("%s asks for the output %s, which is not there", page, found[1])
 			}
 		}
 	}
