@@ -38,7 +38,7 @@ resources from flags, the environment, or a file of NAME=value lines that
   PROJECTS_TABLE, TENANTS_TABLE, SESSIONS_TABLE
       aws cloudformation describe-stacks --stack-name STACK \
         --query 'Stacks[0].Outputs' --output table
-  CLEANUP_FUNCTION, for sweep
+  CLEANUP_FUNCTION, for sweep: its name, and ":live" for the version that serves
       aws cloudformation describe-stack-resource --stack-name STACK \
         --logical-resource-id CleanupFunction \
         --query StackResourceDetail.PhysicalResourceId --output text
