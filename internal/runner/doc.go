@@ -3,10 +3,11 @@
 // reports how it ended. It is the same program in the container of the cloud
 // and in the child process of the local stack; infra/runner is its main.
 //
-//	claim ──granted──▶ start ──▶ heartbeat, heartbeat, … ──▶ result
-//	  │ refused                     │ attempt closed
-//	  ▼                             ▼
-//	[ExitNotStarted]              stop the command, report nothing
+//	claim ──granted──▶ command ──exit code 0──▶ upload ──▶ result
+//	  │ refused             └──── heartbeat, heartbeat, … ────┘
+//	  ▼                                │ attempt closed
+//	[ExitNotStarted]                   ▼
+//	                       stop the work, report nothing
 //
 // # What holds
 //
@@ -17,6 +18,14 @@
 // An API that can't be reached stops no work: the runner keeps trying, up to
 // the execution's own limit, and then for [Config.ReportWithin] more to hand in
 // the result. Only an answer of the API ends an execution early.
+//
+// Where the output folder is s3://…, the command works in a folder that is made
+// for it and removed in the end. After exit code 0 the folder is sent as a zip, in
+// parts that are held in memory one at a time, to URLs that the API signs. A
+// heartbeat brings leave to show the ends of the logs. The limit, the engine's stop
+// and a closed attempt hold for the upload as for the command, and only an output
+// that is stored whole is a success. A stop by the engine begins no upload and ends
+// one that is under way.
 //
 // The command is a tenant's code and is not trusted. It gets what it needs as
 // environment variables and nothing else of the runner's environment; its
