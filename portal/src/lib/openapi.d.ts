@@ -327,9 +327,69 @@ export interface paths {
         put?: never;
         /**
          * Says that an execution is alive
-         * @description With the report token. A 409 means: stop the work.
+         * @description With the report token. A 409 means: stop the work. With logs, the answer has URLs that the ends of the logs may be PUT to, with exactly as many bytes; it has none where outputs are folders of one machine.
          */
         post: operations["heartbeat"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/worker/executions/{execution_id}/upload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begins the upload of the output
+         * @description With the report token. The zip of the output is sent in parts. An upload that is never completed is removed after a week.
+         */
+        post: operations["beginUpload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/worker/executions/{execution_id}/upload/part": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives a URL that one part may be sent to
+         * @description With the report token. The part is PUT there with exactly as many bytes, within the time. Sent again, the last one stands.
+         */
+        post: operations["signPart"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/worker/executions/{execution_id}/upload/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes the zip of its parts
+         * @description With the report token. Parts 1 to n have to be there, with as many bytes together. Sent again it gets the same answer.
+         */
+        post: operations["completeUpload"];
         delete?: never;
         options?: never;
         head?: never;
@@ -373,7 +433,7 @@ export interface components {
         Error: {
             detail: string;
             /** @enum {string} */
-            code: "activation_code_expired" | "activation_code_malformed" | "activation_code_missing" | "activation_code_present" | "activation_code_revoked" | "activation_code_unknown" | "activation_code_used" | "activation_code_withdrawn" | "already_claimed" | "attempt_closed" | "attempt_differs" | "attempt_unknown" | "body_encoding_invalid" | "body_invalid" | "body_too_large" | "contended" | "content_type_unsupported" | "cursor_invalid" | "execution_id_invalid" | "execution_token_invalid" | "field_invalid" | "field_missing" | "idempotency_key_invalid" | "idempotency_key_reused" | "internal" | "launch_refused" | "login_code_spent" | "login_code_wrong" | "login_rate_limited" | "login_slug_invalid" | "output_missing" | "project_failed_use_restart" | "project_id_invalid" | "project_ids_taken" | "project_limit" | "project_not_completed" | "project_not_failed" | "project_not_found" | "project_not_pending" | "project_not_running" | "project_running" | "query_invalid" | "route_not_found" | "session_expired" | "session_idle" | "session_invalid" | "session_missing" | "subscription_canceled" | "subscription_missing" | "subscription_past_due" | "subscription_suspended" | "subscription_unknown" | "subscription_unpaid" | "trial_project_limit" | "trial_slot_taken" | "unavailable" | "version_missing" | "version_stale";
+            code: "activation_code_expired" | "activation_code_malformed" | "activation_code_missing" | "activation_code_present" | "activation_code_revoked" | "activation_code_unknown" | "activation_code_used" | "activation_code_withdrawn" | "already_claimed" | "attempt_closed" | "attempt_differs" | "attempt_unknown" | "body_encoding_invalid" | "body_invalid" | "body_too_large" | "contended" | "content_type_unsupported" | "cursor_invalid" | "execution_id_invalid" | "execution_token_invalid" | "field_invalid" | "field_missing" | "idempotency_key_invalid" | "idempotency_key_reused" | "internal" | "launch_refused" | "login_code_spent" | "login_code_wrong" | "login_rate_limited" | "login_slug_invalid" | "output_missing" | "output_too_large" | "project_failed_use_restart" | "project_id_invalid" | "project_ids_taken" | "project_limit" | "project_not_completed" | "project_not_failed" | "project_not_found" | "project_not_pending" | "project_not_running" | "project_running" | "query_invalid" | "route_not_found" | "session_expired" | "session_idle" | "session_invalid" | "session_missing" | "subscription_canceled" | "subscription_missing" | "subscription_past_due" | "subscription_suspended" | "subscription_unknown" | "subscription_unpaid" | "trial_project_limit" | "trial_slot_taken" | "unavailable" | "upload_incomplete" | "upload_unknown" | "upload_unsupported" | "version_missing" | "version_stale";
         };
         Expectation: {
             /** @description Refused with 409 where the project is at another attempt. */
@@ -539,9 +599,47 @@ export interface components {
         };
         Heartbeat: {
             progress?: components["schemas"]["Progress"];
+            /** @description Bytes of the ends of the logs that the runner wants to show; 0 is nothing to show. */
+            logs?: {
+                stdout?: number;
+                stderr?: number;
+            };
         };
         Pulse: {
             times_out_at: components["schemas"]["Time"];
+            /** @description Whoever has a URL may write that log. */
+            logs?: {
+                /** Format: uri */
+                stdout?: string;
+                /** Format: uri */
+                stderr?: string;
+                expires_at: components["schemas"]["Time"];
+            };
+        };
+        Upload: {
+            upload_id: string;
+            /** @description Bytes of each part but the last. */
+            part_bytes: number;
+            /** @description Bytes that all parts together may have. */
+            limit_bytes: number;
+        };
+        UploadPart: {
+            upload_id: string;
+            part: number;
+            bytes: number;
+        };
+        PartLink: {
+            /** Format: uri */
+            url: string;
+            expires_at: components["schemas"]["Time"];
+        };
+        UploadComplete: {
+            upload_id: string;
+            parts: number;
+            bytes: number;
+        };
+        Stored: {
+            bytes: number;
         };
         Result: {
             /** @enum {string} */
@@ -1566,6 +1664,10 @@ export interface operations {
                  *       "progress": {
                  *         "percent": 40,
                  *         "message": "Generating pages"
+                 *       },
+                 *       "logs": {
+                 *         "stdout": 21,
+                 *         "stderr": 0
                  *       }
                  *     }
                  */
@@ -1573,7 +1675,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description When the execution times out. */
+            /** @description When the execution times out, and where the logs may be sent. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1581,7 +1683,11 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "times_out_at": "2026-03-02T12:00:00Z"
+                     *       "times_out_at": "2026-03-02T12:00:00Z",
+                     *       "logs": {
+                     *         "stdout": "https://bucket.s3.eu-central-1.amazonaws.com/acme/u/61336628852843/stdout.log?X-Amz-Signature=EXAMPLE",
+                     *         "expires_at": "2026-03-01T12:15:00Z"
+                     *       }
                      *     }
                      */
                     "application/json": components["schemas"]["Pulse"];
@@ -1589,6 +1695,139 @@ export interface operations {
             };
             400: components["responses"]["Refused"];
             401: components["responses"]["Refused"];
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
+            415: components["responses"]["Refused"];
+            500: components["responses"]["Refused"];
+            503: components["responses"]["Later"];
+        };
+    };
+    beginUpload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                execution_id: components["parameters"]["ExecutionID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /** @example {} */
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description The upload, and what it may have. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "upload_id": "VXBsb2FkIElE",
+                     *       "part_bytes": 16777216,
+                     *       "limit_bytes": 5368709120
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            400: components["responses"]["Refused"];
+            401: components["responses"]["Refused"];
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
+            415: components["responses"]["Refused"];
+            500: components["responses"]["Refused"];
+            503: components["responses"]["Later"];
+        };
+    };
+    signPart: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                execution_id: components["parameters"]["ExecutionID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "upload_id": "VXBsb2FkIElE",
+                 *       "part": 1,
+                 *       "bytes": 16777216
+                 *     }
+                 */
+                "application/json": components["schemas"]["UploadPart"];
+            };
+        };
+        responses: {
+            /** @description Whoever has the URL may write the part. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "url": "https://bucket.s3.eu-central-1.amazonaws.com/acme/u/61336628852843/output.zip?partNumber=1&uploadId=VXBsb2FkIElE&X-Amz-Signature=EXAMPLE",
+                     *       "expires_at": "2026-03-01T12:15:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PartLink"];
+                };
+            };
+            400: components["responses"]["Refused"];
+            401: components["responses"]["Refused"];
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
+            415: components["responses"]["Refused"];
+            500: components["responses"]["Refused"];
+            503: components["responses"]["Later"];
+        };
+    };
+    completeUpload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                execution_id: components["parameters"]["ExecutionID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "upload_id": "VXBsb2FkIElE",
+                 *       "parts": 1,
+                 *       "bytes": 16777216
+                 *     }
+                 */
+                "application/json": components["schemas"]["UploadComplete"];
+            };
+        };
+        responses: {
+            /** @description The zip is there. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "bytes": 16777216
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Stored"];
+                };
+            };
+            400: components["responses"]["Refused"];
+            401: components["responses"]["Refused"];
+            404: components["responses"]["Refused"];
             409: components["responses"]["Refused"];
             413: components["responses"]["Refused"];
             415: components["responses"]["Refused"];

@@ -123,7 +123,7 @@ interface FormProps {
 
 function DraftForm({ page, initial, version, save, reload, onSaved, ...words }: FormProps) {
   const tenantId = useSession()?.tenantId ?? "";
-  const [kept] = useState(() => keptDraft(tenantId, page));
+  const [kept, setKept] = useState(() => keptDraft(tenantId, page));
   const [draft, setDraft] = useState(kept?.draft ?? initial);
   const [edits, setEdits] = useState(kept?.version ?? version);
   const [busy, setBusy] = useState(false);
@@ -203,6 +203,7 @@ function DraftForm({ page, initial, version, save, reload, onSaved, ...words }: 
             <Button
               onPress={() => {
                 forgetDraft(tenantId, page);
+                setKept(undefined);
                 setDraft(initial);
                 setEdits(version);
               }}

@@ -159,7 +159,7 @@ function Filters({ search, status, onFilter }: FilterProps) {
             className={ui.input}
             type="search"
             maxLength={200}
-            placeholder="Name, description or objectives"
+            placeholder="Any of its texts"
             value={typed}
             onChange={(event) => {
               setTyped(event.target.value);
