@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // journey goes every way through the deployed functions that needs an action or a
@@ -35,6 +36,11 @@ func (r *rehearsal) journey(ctx context.Context) error {
 	j.part("an engine that refuses", func() { j.refusals(session) })
 	j.part("a trialing tenant's slot, and lost races", func() { j.races() })
 	j.part("sessions that have idled, and signing out", func() { j.sessions(session) })
+	var d *deployed
+	if d, err = j.again(ctx); err != nil {
+		return err
+	}
+	j.part("a second deployment", func() { j.updated(d) })
 	j.client.CloseIdleConnections()
 	return nil
 }
@@ -401,4 +407,30 @@ func (j *journey) sessions(session string) {
 	var listed []struct{}
 	j.operator(&listed, "project", "list", "--status", "failed")
 	j.that(len(listed) > 0, "rekindlectl lists no projects")
+}
+
+// again deploys the stack a second time, as another revision with another limit.
+func (j *journey) again(ctx context.Context) (*deployed, error) {
+	second, err := j.transformed(ctx, secondRevision)
+	if err != nil {
+		return nil, err
+	}
+	return j.execute(ctx, "UPDATE", second, map[string]string{"Revision": secondRevision, "ProjectExecutionTimeoutHours": "48"})
+}
+
+// updated asserts that a second deployment keeps what is there, and that what it
+// changes reaches those who call the aliases.
+func (j *journey) updated(d *deployed) {
+	for id, r := range j.stack.Resources {
+		switch r.Type {
+		case "AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::SecretsManager::Secret", "AWS::ApiGatewayV2::Api", "AWS::Lambda::Function":
+			j.that(d.Resources[id].ID == r.ID, "the second deployment replaced %s: it was %s and is %s", id, r.ID, d.Resources[id].ID)
+		}
+	}
+	fresh := j.call("GET", projects+"/fresh/status", j.fresh("acme"), nil).is(200, "execution_status", "running")
+	began, err := time.Parse(time.RFC3339, fresh.text("execution_started_at"))
+	j.must("reading a start", err)
+	ends, err := time.Parse(time.RFC3339, fresh.text("times_out_at"))
+	j.must("reading a limit", err)
+	j.that(ends.Sub(began) == 48*time.Hour, "the new limit did not reach the callers of StatusFunction's alias: an execution has %s, want 48h", ends.Sub(began))
 }

@@ -2,11 +2,12 @@
 // drives the deployed stack through what tenants, runners, operators and AWS itself
 // do with it. It is `make rehearse`, and part of continuous integration.
 //
-// What is real: the build that `sam build` makes, SAM's transform; CloudFormation's change set, parameters,
-// conditions, references and dynamic references; the built bootstraps, run by
-// Lambda's runtime API with the environment that the stack gives them, behind an
-// HTTP API's routes and aliases; each role's policies, which the emulator enforces
-// on every signed call and every presigned URL; DynamoDB, S3 and Secrets Manager.
+// What is real: the build that `sam build` makes; SAM's transform; CloudFormation's
+// change sets, parameters, conditions, references and dynamic references; the built
+// bootstraps, run by Lambda's runtime API with the environment that the stack gives
+// them, behind an HTTP API's routes and aliases; the runner and rekindlectl; each
+// role's policies, which the emulator enforces on every signed call and every
+// presigned URL; DynamoDB, S3 and Secrets Manager.
 //
 // Between each function and AWS stands a recorder of its own. At the end, what a
 // function called and what its policy allows are held against each other, action
@@ -132,12 +133,9 @@ func (r *rehearsal) run(ctx context.Context) {
 
 // transform makes the template that CloudFormation gets, and checks it.
 func (r *rehearsal) transform(ctx context.Context) error {
-	out, err := r.stackPy(ctx, nil, "transform", "template.yaml")
-	if err != nil {
-		return fmt.Errorf("SAM's transform: %w", err)
-	}
-	if err := json.Unmarshal(out, &r.template); err != nil {
-		return fmt.Errorf("SAM's transform: %w", err)
+	var err error
+	if r.template, err = r.transformed(ctx, firstRevision); err != nil {
+		return err
 	}
 	r.say("SAM transforms template.yaml into %d resources", len(resourcesOf(r.template)))
 	checks := checkTransformed(r.template)
@@ -147,6 +145,20 @@ func (r *rehearsal) transform(ctx context.Context) error {
 	r.problems = append(r.problems, wrong...)
 	r.say("the checks see what is broken on purpose: %d ways, %d unseen", len(breakages), len(wrong))
 	return nil
+}
+
+// The revisions that are deployed, as `make deploy` names them.
+const firstRevision, secondRevision = "0000000001", "0000000002"
+
+func (r *rehearsal) transformed(ctx context.Context, revision string) (t mapping, err error) {
+	out, err := r.stackPy(ctx, nil, "transform", "template.yaml", revision)
+	if err == nil {
+		err = json.Unmarshal(out, &t)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("SAM's transform: %w", err)
+	}
+	return t, nil
 }
 
 // build builds the functions as `sam build` does: by the makefile that their
@@ -280,41 +292,51 @@ func (r *rehearsal) close() {
 
 // deploy packages the functions and deploys the stack.
 func (r *rehearsal) deploy(ctx context.Context) error {
+	d, err := r.execute(ctx, "CREATE", r.template, nil)
+	if err != nil {
+		return err
+	}
+	for _, n := range d.Notes {
+		r.say("%s", n)
+	}
+	r.stack = d
+	r.cloud.engine.queue, r.cloud.engine.definition = d.standIn("AWS::Batch::JobQueue", r.template), strings.TrimSuffix(d.standIn("AWS::Batch::JobDefinition", r.template), ":1")
+	r.say("the change set is executed: %d resources, %s", len(d.Resources), d.Status)
+	r.checkEnvironments()
+	return nil
+}
+
+// execute makes a change set, to create or update the stack, and executes it.
+func (r *rehearsal) execute(ctx context.Context, kind string, template mapping, parameters map[string]string) (*deployed, error) {
 	artefacts, endpoints := map[string]string{}, map[string]string{}
 	for id, rec := range r.recorders {
 		artefacts[id], endpoints[id] = filepath.Join(r.artefacts(id), "bootstrap"), rec.url
 	}
 	const elsewhere = "http://recorder.invalid" // each function's own replaces it
+	all := map[string]string{
+		"Architecture": architecture(), "OtpSender": sender, "AlarmEmail": "ops@rekindle.example", "PortalEnabled": "true",
+		"DynamoDBEndpoint": elsewhere, "BatchEndpoint": elsewhere, "S3Endpoint": elsewhere, "Revision": firstRevision,
+	}
+	maps.Copy(all, parameters)
 	plan, err := json.Marshal(map[string]any{
-		"endpoint": r.cloud.emulator.String(), "region": region, "access_key": accessKey, "stack": stackName,
-		"template": r.template, "artefacts": artefacts, "endpoints": endpoints,
-		"parameters": map[string]string{
-			"Architecture": architecture(), "OtpSender": sender, "AlarmEmail": "ops@rekindle.example", "PortalEnabled": "true",
-			"DynamoDBEndpoint": elsewhere, "BatchEndpoint": elsewhere, "S3Endpoint": elsewhere,
-		},
+		"endpoint": r.cloud.emulator.String(), "region": region, "access_key": accessKey, "stack": stackName, "kind": kind,
+		"template": template, "artefacts": artefacts, "endpoints": endpoints, "parameters": all,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	out, err := r.stackPy(ctx, plan, "deploy")
 	if err != nil {
-		return fmt.Errorf("the deployment: %w; the emulator says: %s", err, r.emulatorLog())
+		return nil, fmt.Errorf("the deployment: %w; the emulator says: %s", err, r.emulatorLog())
 	}
 	var d deployed
 	if err := json.Unmarshal(out, &d); err != nil {
-		return fmt.Errorf("the deployment: %w", err)
+		return nil, fmt.Errorf("the deployment: %w", err)
 	}
-	for _, n := range d.Notes {
-		r.say("%s", n)
+	if d.Status != kind+"_COMPLETE" || len(d.Failures) > 0 {
+		return nil, fmt.Errorf("the stack is %s: %s: mend template.yaml, or, where the emulator is at fault, leave the type out in infra/rehearse/stack.py", d.Status, strings.Join(d.Failures, "; "))
 	}
-	if d.Status != "CREATE_COMPLETE" || len(d.Failures) > 0 {
-		return fmt.Errorf("the stack is %s: %s: mend template.yaml, or, where the emulator is at fault, leave the type out in infra/rehearse/stack.py", d.Status, strings.Join(d.Failures, "; "))
-	}
-	r.stack = &d
-	r.cloud.engine.queue, r.cloud.engine.definition = d.standIn("AWS::Batch::JobQueue", r.template), strings.TrimSuffix(d.standIn("AWS::Batch::JobDefinition", r.template), ":1")
-	r.say("the change set is executed: %d resources, %s", len(d.Resources), d.Status)
-	r.checkEnvironments()
-	return nil
+	return &d, nil
 }
 
 // standIn is the ARN that stands in for the one resource of a type that is left

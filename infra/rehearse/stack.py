@@ -1,7 +1,7 @@
 """The parts of the rehearsal that need Python: SAM's transform, and an emulator of
 AWS (ministack). Used by `go run ./infra/rehearse`.
 
-    stack.py transform TEMPLATE      the template as CloudFormation gets it, on standard output
+    stack.py transform TEMPLATE REVISION   the template as CloudFormation gets it, on standard output
     stack.py serve PORT ACCOUNT REGION   the emulator, as long as standard input is open
     stack.py deploy                  a plan as JSON on standard input, what was deployed on standard output
 """
@@ -33,7 +33,7 @@ ARN_OF = {
 }
 
 
-def transform(path):
+def transform(path, revision):
     from samtranslator.translator.transform import transform as sam
     from samtranslator.yaml_helper import yaml_parse
 
@@ -43,6 +43,7 @@ def transform(path):
     with open(path, encoding="utf-8") as f:
         template = yaml_parse(f)
     parameters = {k: p["Default"] for k, p in template.get("Parameters", {}).items() if "Default" in p}
+    parameters["Revision"] = revision
     for name, r in template["Resources"].items():
         if r["Type"] == "AWS::Serverless::Function":
             r["Properties"]["CodeUri"] = f"s3://{ARTEFACTS}/{name}.zip"
@@ -185,6 +186,16 @@ def emulable(template, endpoints, notes):
     return template
 
 
+def packed(path):
+    """A zip of one program, as `sam package` makes it."""
+    out = io.BytesIO()
+    with open(path, "rb") as f, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
+        entry = zipfile.ZipInfo("bootstrap")
+        entry.external_attr, entry.compress_type = 0o755 << 16, zipfile.ZIP_DEFLATED
+        z.writestr(entry, f.read())
+    return out.getvalue()
+
+
 def deploy(plan):
     import botocore.session
     from botocore.config import Config
@@ -197,16 +208,10 @@ def deploy(plan):
                                      config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}))
 
     s3, cloudformation, functions, iam = (client(s) for s in ("s3", "cloudformation", "lambda", "iam"))
-    s3.create_bucket(Bucket=ARTEFACTS, CreateBucketConfiguration={"LocationConstraint": plan["region"]})
-    for name, path in plan["artefacts"].items():
-        with open(path, "rb") as f:
-            code = f.read()
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
-            entry = zipfile.ZipInfo("bootstrap")
-            entry.external_attr, entry.compress_type = 0o755 << 16, zipfile.ZIP_DEFLATED
-            z.writestr(entry, code)
-        s3.put_object(Bucket=ARTEFACTS, Key=f"{name}.zip", Body=packed.getvalue())
+    if plan["kind"] == "CREATE":
+        s3.create_bucket(Bucket=ARTEFACTS, CreateBucketConfiguration={"LocationConstraint": plan["region"]})
+        for name, path in plan["artefacts"].items():
+            s3.put_object(Bucket=ARTEFACTS, Key=f"{name}.zip", Body=packed(path))
 
     notes = {}
     template = emulable(plan["template"], plan["endpoints"], notes)
@@ -214,9 +219,9 @@ def deploy(plan):
     # As `sam deploy` does: a change set, and then its execution.
     text = json.dumps(template)
     s3.put_object(Bucket=ARTEFACTS, Key="template.json", Body=text.encode())
-    change = "samcli-deploy" + hashlib.sha256(text.encode()).hexdigest()[:12]
+    change = "samcli-deploy-" + hashlib.sha256((text + json.dumps(plan["parameters"])).encode()).hexdigest()[:12]
     cloudformation.create_change_set(
-        StackName=stack, ChangeSetName=change, ChangeSetType="CREATE", TemplateURL=f"{plan['endpoint']}/{ARTEFACTS}/template.json",
+        StackName=stack, ChangeSetName=change, ChangeSetType=plan["kind"], TemplateURL=f"{plan['endpoint']}/{ARTEFACTS}/template.json",
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
         Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in plan["parameters"].items()],
     )
@@ -237,7 +242,7 @@ def deploy(plan):
     else:
         cloudformation.execute_change_set(StackName=stack, ChangeSetName=change)
     described = until(lambda: cloudformation.describe_stacks(StackName=stack)["Stacks"][0],
-                      lambda s: failures or s["StackStatus"].endswith(("_COMPLETE", "_FAILED")) and s["StackStatus"] != "REVIEW_IN_PROGRESS")
+                      lambda s: failures or s["StackStatus"].endswith((plan["kind"] + "_COMPLETE", "ROLLBACK_COMPLETE", "_FAILED")))
     for e in cloudformation.describe_stack_events(StackName=stack)["StackEvents"]:
         if "FAILED" in e["ResourceStatus"]:
             failures.append(f"{e['LogicalResourceId']} ({e.get('ResourceType')}): {e.get('ResourceStatusReason')}")
