@@ -60,7 +60,7 @@ func main() {
 	verbose := flag.Bool("v", false, "print every permission and how often it was used")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ctx, expire := context.WithTimeout(ctx, 5*time.Minute)
+	ctx, expire := context.WithTimeout(ctx, 10*time.Minute) // a cold build cache takes most of it
 	r := &rehearsal{python: *python, verbose: *verbose, began: time.Now()}
 	r.run(ctx)
 	r.close()
