@@ -185,7 +185,11 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return json.Marshal(resp)
 }
 
-var jsonHeaders = map[string]string{"content-type": "application/json", "cache-control": "no-store"}
+// jsonHeaders go with every answer: no browser takes it for anything but JSON,
+// and no cache keeps it.
+var jsonHeaders = map[string]string{
+	"content-type": "application/json", "cache-control": "no-store", "x-content-type-options": "nosniff",
+}
 
 // errPanic is a fault in our own code.
 var errPanic = errors.New("panic")

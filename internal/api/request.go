@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -32,22 +33,26 @@ type request struct {
 
 func (r *request) id() string { return r.event.RequestContext.RequestID }
 
-// header returns a header's value whatever the casing of its name. API Gateway
-// lower-cases names; other callers of a function may not.
+// header returns a header's value whatever the casing of its name; of one that
+// came several times, every value, joined by commas in the order of their names.
+// API Gateway lower-cases names and joins values itself; other callers of a
+// function may not, and which of two values counts must not be left to chance.
 func (r *request) header(name string) string {
-	if v, ok := r.event.Headers[name]; ok {
-		return v
-	}
-	for k, v := range r.event.Headers {
+	var names []string
+	for k := range r.event.Headers {
 		if strings.EqualFold(k, name) {
-			return v
+			names = append(names, k)
 		}
 	}
-	return ""
+	slices.Sort(names)
+	for i, k := range names {
+		names[i] = r.event.Headers[k]
+	}
+	return strings.Join(names, ",")
 }
 
-// sameHeader returns a header that may have come several times, which API
-// Gateway joins by commas, as long as every value is the same.
+// sameHeader returns a header that may have come several times, as long as every
+// value is the same.
 func (r *request) sameHeader(name string) (value string, same bool) {
 	all := r.header(name)
 	if !strings.Contains(all, ",") {
@@ -112,7 +117,8 @@ func invalidBody(problem string) error {
 	return project.Refuse(project.CodeBodyInvalid, project.Fields{"problem": problem})
 }
 
-// jsonProblem says what is wrong with a body in words for its sender.
+// jsonProblem says what is wrong with a body in words for its sender, and repeats
+// no more of it than helps to find the place.
 func jsonProblem(err error) string {
 	var (
 		syntax *json.SyntaxError
@@ -127,10 +133,10 @@ func jsonProblem(err error) string {
 		if kind.Field == "" {
 			return "a JSON object is wanted, not " + jsonKind(kind.Value)
 		}
-		return kind.Field + " can't be " + jsonKind(kind.Value)
+		return printable(kind.Field) + " can't be " + jsonKind(kind.Value)
 	}
 	// The one error that encoding/json gives no type: an unknown member.
-	return strings.TrimPrefix(err.Error(), "json: ")
+	return printable(strings.TrimPrefix(err.Error(), "json: "))
 }
 
 // jsonKind says in words what encoding/json names as the value that it met: a
@@ -144,10 +150,11 @@ func jsonKind(value string) string {
 	case "bool":
 		return "true or false"
 	}
-	return "the " + value
+	return printable("the " + value)
 }
 
-// printable makes a header's value fit to be quoted in an answer.
+// printable makes what a caller sent fit to be quoted in an answer: at most 100
+// characters, printable ASCII alone.
 func printable(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {

@@ -179,6 +179,7 @@ type outputs struct {
 	mu      sync.Mutex
 	removed []string // tenant/uid
 	err     error
+	text    string // that a log has; empty: what was asked for
 }
 
 func (o *outputs) Remove(_ context.Context, tenantID, projectUID string) error {
