@@ -158,6 +158,7 @@ runner-image: ## Builds the runner's image, IMAGE (rekindle-runner:dev) over BAS
 	mkdir -m 1777 $(IMAGE_CONTEXT)/folders/tmp
 	$(GO_BUILD_IMAGE) -o $(IMAGE_CONTEXT)/bin/rekindle-runner ./infra/runner
 	$(GO_BUILD_IMAGE) -o $(IMAGE_CONTEXT)/bin/rekindle-sample ./infra/sample
+	chmod -R go+rX $(IMAGE_CONTEXT)
 	docker build --platform $(PLATFORM) --build-arg BASE=$(BASE) --tag $(IMAGE) --file infra/runner/Dockerfile $(IMAGE_CONTEXT)
 
 .PHONY: runner-test

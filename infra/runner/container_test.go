@@ -60,6 +60,7 @@ var setup = sync.OnceValues(func() (built, error) {
 	if err != nil {
 		return b, err
 	}
+	probeDir = dir
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return b, err
 	}
@@ -70,10 +71,13 @@ var setup = sync.OnceValues(func() (built, error) {
 
 type built struct{ gateway, probe string }
 
+// probeDir is what setup has to be removed after.
+var probeDir string
+
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if b, err := setup(); code == 0 && err == nil && b.probe != "" {
-		os.RemoveAll(filepath.Dir(b.probe))
+	if probeDir != "" {
+		os.RemoveAll(probeDir)
 	}
 	os.Exit(code)
 }
@@ -124,10 +128,7 @@ type world struct {
 func newWorld(t *testing.T, objectives string) *world {
 	t.Helper()
 	if _, err := docker("info"); err != nil {
-		if os.Getenv("REKINDLE_TEST_DOCKER") != "" {
-			t.Fatal(err)
-		}
-		t.Skipf("Docker does not answer; make runner-test fails then: %v", err)
+		lacks(t, err)
 	}
 	b, err := setup()
 	if err != nil {
@@ -164,12 +165,21 @@ func newWorld(t *testing.T, objectives string) *world {
 	return w
 }
 
+// lacks skips a test for want of Docker, or fails it where there has to be one.
+func lacks(t *testing.T, err error) {
+	t.Helper()
+	if os.Getenv("REKINDLE_TEST_DOCKER") != "" {
+		t.Fatal(err)
+	}
+	t.Skipf("There is no Docker on Linux to test the runner's image with; make runner-test fails then: %v", err)
+}
+
 // serve serves h where containers reach it, and returns its address.
 func (w *world) serve(h http.Handler) string {
 	w.t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(w.built.gateway, "0"))
 	if err != nil {
-		w.t.Fatalf("these tests need Docker's bridge to be this machine's: %v", err)
+		lacks(w.t, err) // a Docker whose bridge is not this machine's
 	}
 	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: h}}
 	server.Start()

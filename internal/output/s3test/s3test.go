@@ -66,7 +66,6 @@ type Bucket struct {
 	objects map[string]content
 	uploads map[string]*upload
 	calls   map[string]int
-	changed chan struct{} // closed and made anew after each call
 }
 
 // content is an object or a part.
@@ -90,7 +89,7 @@ func New(t testing.TB, name string, now func() time.Time) *Bucket {
 	}
 	b := &Bucket{
 		Name: name, t: t, now: now, objects: map[string]content{}, uploads: map[string]*upload{},
-		calls: map[string]int{}, changed: make(chan struct{}),
+		calls: map[string]int{},
 	}
 	server := httptest.NewServer(b)
 	t.Cleanup(server.Close)
@@ -147,26 +146,6 @@ func (b *Bucket) Calls(operation string) int {
 	return b.calls[operation]
 }
 
-// Await waits until holds does; it is asked after each call. It fails the test
-// after a while.
-func (b *Bucket) Await(what string, holds func() bool) {
-	b.t.Helper()
-	giveUp := time.After(20 * time.Second)
-	for {
-		b.mu.Lock()
-		changed := b.changed
-		b.mu.Unlock()
-		if holds() {
-			return
-		}
-		select {
-		case <-changed:
-		case <-giveUp:
-			b.t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
 // refusal is an error of S3.
 type refusal struct {
 	status        int
@@ -189,8 +168,6 @@ func (b *Bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
 	b.calls[operation]++
 	n := b.calls[operation]
-	close(b.changed)
-	b.changed = make(chan struct{})
 	b.mu.Unlock()
 	fault := None
 	if b.Hook != nil {
