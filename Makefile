@@ -56,13 +56,38 @@ test: deps portal ## Runs every test, with the race detector.
 	go vet ./...
 	go test -race -timeout 15m ./...
 	cd portal && npm run --silent test
+	@if [ "$$REKINDLE_REQUIRE_CHROMIUM" = 1 ] || node portal/e2e/chromium.mjs >/dev/null 2>&1; then $(MAKE) --no-print-directory e2e; \
+	else echo "Not run: the portal's browser tests, for no Chromium was found. 'make chromium' installs Debian's (as root); or set CHROMIUM to the path of one."; fi
 	@if [ -e $(MOTO_VENV) ]; then $(MAKE) --no-print-directory moto; \
 	else echo "Not run: the store's suite on a second database. 'make moto' installs and runs it (Python 3.11)."; fi
+
+.PHONY: e2e
+e2e: deps portal ## Drives the portal in a Chromium, against a local stack of its own. ARGS="-g restart" chooses tests.
+	cd portal && npm run --silent e2e -- $(ARGS)
+
+.PHONY: screenshots
+screenshots: deps portal ## Takes the pictures in portal/screenshots/ anew, and prints how soon a page can be used.
+	cd portal && npm run --silent screenshots -- $(ARGS)
+
+.PHONY: chromium
+chromium: ## Installs Debian's Chromium with apt-get, as root, where none is found.
+	@if found=$$(node portal/e2e/chromium.mjs 2>/dev/null); then echo "Nothing to do: Chromium is at $$found"; \
+	elif ! command -v apt-get >/dev/null; then echo "No apt-get here: install Chromium or Chrome yourself, on PATH or with its path in CHROMIUM."; exit 1; \
+	elif [ "$$(id -u)" != 0 ]; then echo "Installing a package needs root: sudo make chromium"; exit 1; \
+	else echo "Installing the package chromium with apt-get."; set -e; \
+		apt-get update -q; DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; \
+		node portal/e2e/chromium.mjs; fi
 
 .PHONY: moto
 moto: deps $(MOTO_VENV) ## Runs the store's suite on a second, independent database, and the launcher on a second Batch (moto).
 	REKINDLE_TEST_DATABASE=moto go test -count=1 -short -timeout 15m ./internal/dynamo ./internal/api ./internal/settle ./internal/output
 	REKINDLE_TEST_DATABASE=moto go test -count=1 -run Moto ./internal/launch
+	REKINDLE_TEST_DATABASE=moto go test -count=1 -short -run NoInterleaving ./internal/model
+
+CHECKS ?= 340
+.PHONY: model
+model: deps ## Holds random interleavings against the state machine, CHECKS (340) of about 30 steps.
+	go test -count=1 -race -timeout 30m -v -run NoInterleaving ./internal/model -rapid.checks=$(CHECKS)
 
 $(MOTO_VENV): requirements-moto.txt
 	python3 -m venv --clear .venv/moto
@@ -167,4 +192,4 @@ runner-test: deps ## Builds the runner's image and tests it in Docker, on Linux.
 
 .PHONY: clean
 clean: ## Removes what was built and fetched, but no data.
-	rm -rf bin .aws-sam .venv infra/local/node_modules portal/node_modules portal/dist
+	rm -rf bin .aws-sam .venv infra/local/node_modules portal/node_modules portal/dist portal/e2e/results
