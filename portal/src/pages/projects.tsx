@@ -87,7 +87,7 @@ export function ProjectListPage() {
         </Notice>
       )}
       {problem !== null && <Notice tone="warning">{problem}.</Notice>}
-      <Filters key={search} search={search} status={status} onFilter={filter} />
+      <Filters search={search} status={status} onFilter={filter} />
       {list.data !== undefined && (
         <StaleBanner
           updatedAt={list.dataUpdatedAt}
@@ -145,6 +145,12 @@ interface FilterProps {
 
 function Filters({ search, status, onFilter }: FilterProps) {
   const [typed, setTyped] = useState(search);
+  // The address may change by other means, the browser's Back for one.
+  const [shown, setShown] = useState(search);
+  if (shown !== search) {
+    setShown(search);
+    setTyped(search);
+  }
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     onFilter("search", typed.trim());
