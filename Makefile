@@ -25,7 +25,7 @@ SAM_VENV := .venv/sam/installed
 
 .PHONY: help
 help: ## Lists the targets.
-	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ': .*## ' '/^[a-z0-9-]+: .*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: deps
 deps: $(NODE_MODULES) $(PORTAL_MODULES) ## Fetches the Node packages of the local stack and the portal.

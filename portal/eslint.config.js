@@ -5,7 +5,7 @@ import globals from "globals";
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["dist", "src/lib/openapi.d.ts", "screenshots"] },
+  { ignores: ["dist", "src/lib/openapi.d.ts", "screenshots", "e2e/results"] },
   js.configs.recommended,
   {
     files: ["src/**/*.{ts,tsx}", "vite.config.ts"],
@@ -16,6 +16,17 @@ export default tseslint.config(
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
       // The token, and what a tenant wrote, must not reach a log.
       "no-console": "error",
+    },
+  },
+  {
+    files: ["e2e/**/*.ts"],
+    extends: [tseslint.configs.strictTypeChecked],
+    languageOptions: { globals: { ...globals.node, ...globals.browser }, parserOptions: { projectService: true } },
+    rules: {
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+      "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
+      // How a fixture without fixtures of its own is written.
+      "no-empty-pattern": "off",
     },
   },
   {

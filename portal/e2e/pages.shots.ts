@@ -1,0 +1,167 @@
+// The pictures in portal/screenshots/: each page in each state, in light and
+// dark, on a desktop and on a phone (`make screenshots`). Their texts and times
+// are always the same; so a picture differs when a page does.
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { badge, Calls, expect, heading, ids, restartButton, runButton, signInFast, test, type Page, type Tenant } from "./fixtures";
+
+const folder = join(import.meta.dirname, "..", "screenshots");
+mkdirSync(folder, { recursive: true });
+
+interface Shot {
+  name: string;
+  path: string;
+  shown: (page: Page) => Promise<void>;
+  /** The whole page, not the first screen of it. */
+  whole?: boolean;
+}
+
+const live = { percent: 62, message: "Writing page 5 of 8" };
+
+const shots: Shot[] = [
+  { name: "list", path: "/projects", shown: (page) => expect(page.getByRole("table")).toBeVisible() },
+  { name: "list-nothing-found", path: "/projects?search=spring", shown: (page) => expect(page.getByRole("heading", { name: "No project matches" })).toBeVisible() },
+  { name: "new", path: "/new-project", shown: (page) => expect(page.getByLabel("Name")).toBeVisible() },
+  { name: "edit", path: `/projects/${ids.pending}/edit`, shown: (page) => expect(page.getByLabel("Name")).toHaveValue("Product site") },
+  { name: "project-pending", path: `/projects/${ids.pending}`, shown: (page) => expect(runButton(page)).toBeVisible(), whole: true },
+  { name: "project-blocked", path: `/projects/${ids.bare}`, shown: (page) => expect(runButton(page)).toBeVisible(), whole: true },
+  { name: "project-running", path: `/projects/${ids.running}`, shown: (page) => expect(page.getByRole("progressbar")).toBeVisible(), whole: true },
+  { name: "project-failed", path: `/projects/${ids.failed}`, shown: (page) => expect(restartButton(page)).toBeVisible(), whole: true },
+  { name: "project-completed", path: `/projects/${ids.completed}`, shown: (page) => expect(badge(page, "Completed")).toBeVisible(), whole: true },
+  {
+    name: "project-restarting", path: `/projects/${ids.failed}`, shown: async (page) => {
+      (await Calls.to(page, /\/restart$/)).hold();
+      await restartButton(page).click();
+      await expect(page.getByRole("button", { name: "Restarting…" })).toBeVisible();
+    },
+  },
+  {
+    name: "project-restart-unknown", path: `/projects/${ids.failed}`, shown: async (page) => {
+      await page.route("**/restart", (route) => route.abort("connectionreset"));
+      await restartButton(page).click();
+      await expect(page.getByRole("button", { name: "Try again" })).toBeVisible();
+    },
+  },
+  {
+    name: "cancel", path: `/projects/${ids.running}`, shown: async (page) => {
+      await page.getByRole("button", { name: "Cancel run" }).click();
+      await expect(page.getByRole("dialog")).toBeVisible();
+    },
+  },
+  {
+    name: "delete", path: `/projects/${ids.failed}`, shown: async (page) => {
+      await page.getByRole("button", { name: "Delete" }).click();
+      await expect(page.getByRole("dialog")).toBeVisible();
+    },
+  },
+  { name: "status-running", path: `/projects/${ids.running}/status`, shown: (page) => expect(page.getByRole("region", { name: "Output" })).toBeVisible() },
+  { name: "status-failed", path: `/projects/${ids.failed}/status`, shown: (page) => expect(page.getByRole("region", { name: "Errors" })).toBeVisible() },
+  { name: "status-completed", path: `/projects/${ids.completed}/status`, shown: (page) => expect(page.getByRole("dialog")).toBeVisible() },
+  {
+    name: "status-stale", path: `/projects/${ids.running}/status`, shown: async (page) => {
+      await expect(page.getByRole("region", { name: "Output" })).toBeVisible();
+      await page.route("**/api/**", (route) => route.abort("connectionrefused"));
+      await expect(page.getByText(/^Showing what was known at/)).toBeVisible();
+    },
+  },
+  { name: "not-found", path: "/no/such/page", shown: (page) => expect(heading(page, "Page not found")).toBeVisible() },
+  { name: "project-not-found", path: "/projects/never-made", shown: (page) => expect(heading(page, "Project not found")).toBeVisible() },
+];
+
+// Noon of a day. What the server says is moved there, see below.
+const noon = Date.parse("2026-03-02T12:00:00Z");
+
+/** Moves the times of the server's answers to the day of the pictures, and gives its runs something to show. */
+async function atNoon(page: Page, began: number): Promise<void> {
+  const logs: Record<string, { stdout: string; stderr: string }> = {
+    [ids.running]: { stdout: "writing index.html\nwriting page-01.html\nwriting page-02.html\nwriting page-03.html\nwriting page-04.html\n", stderr: "" },
+    [ids.failed]: { stdout: "writing page-01.html\n", stderr: "write page-02.html: no space left on device\nThe disk was full\n" },
+    [ids.completed]: { stdout: "writing page-01.html\nwriting page-02.html\nwriting page-03.html\n", stderr: "" },
+  };
+  await page.route("**/api/tenant/projects**", async (route) => {
+    const [, id = ""] = /projects\/([^/?]+)\/log/.exec(route.request().url()) ?? [];
+    const log = logs[id];
+    if (log !== undefined) return route.fulfill({ json: { attempt: 1, execution_id: 1, ...log } });
+    const answer = await route.fetch();
+    const text = (await answer.text())
+      .replace(/"(\d{4}-\d\d-\d\dT[\d:.]+Z)"/g, (_, iso: string) => `"${new Date(noon + Math.round((Date.parse(iso) - began) / 60_000) * 60_000).toISOString()}"`)
+      .replace(/"execution_status":"running"[^]*?"progress":\{[^}]*\}/g, (part) => part.replace(/"progress":\{[^}]*\}/, `"progress":${JSON.stringify(live)}`));
+    const headers = { ...answer.headers(), date: new Date(noon).toUTCString() };
+    const running = id === "" && text.includes('"execution_status":"running"');
+    const alive = running ? text.replace('"heartbeat_at":null', `"heartbeat_at":"${new Date(noon - 8_000).toISOString()}"`).replace('"claimed_at":null', `"claimed_at":"${new Date(noon - 599_000).toISOString()}"`) : text;
+    return route.fulfill({ status: answer.status(), headers, body: alive });
+  });
+}
+
+async function take(page: Page, tenant: Tenant, size: string, shot: Shot): Promise<void> {
+  await signInFast(page, tenant);
+  await page.evaluate(() => {
+    const session = JSON.parse(sessionStorage.getItem("rekindle.session") ?? "{}") as { expiresAt: string };
+    session.expiresAt = "2026-03-03T11:00:00Z";
+    sessionStorage.setItem("rekindle.session", JSON.stringify(session));
+  });
+  await page.goto(shot.path);
+  await shot.shown(page);
+  await shootBoth(page, size, shot.name, shot.whole);
+}
+
+async function shootBoth(page: Page, size: string, name: string, whole = false): Promise<void> {
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    await page.screenshot({ path: join(folder, `${name}-${size}-${colorScheme}.png`), fullPage: whole, animations: "disabled", caret: "hide" });
+  }
+}
+
+const sizes = { desktop: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } };
+
+for (const [size, viewport] of Object.entries(sizes)) {
+  test.describe(size, () => {
+    test.use({ viewport });
+
+    for (const shot of shots) {
+      test(shot.name, async ({ page, tenant, api }) => {
+        const { execution_started_at: started } = await api.call<{ execution_started_at: string }>("GET", `/projects/${ids.running}/status`);
+        await page.clock.setFixedTime(noon);
+        await atNoon(page, Date.parse(started) + 600_000);
+        await take(page, tenant, size, shot);
+      });
+    }
+
+    test.describe("an account without projects", () => {
+      test.use({ kind: "empty" });
+      test("list-empty", async ({ page }) => {
+        await page.goto("/projects");
+        await expect(page.getByRole("heading", { name: "No projects yet" })).toBeVisible();
+        await shootBoth(page, size, "list-empty");
+      });
+    });
+
+    test.describe("signed out", () => {
+      test.use({ kind: "empty", signedIn: false });
+      test("login", async ({ page }) => {
+        await page.clock.setFixedTime(noon);
+        await page.goto("/login");
+        await page.getByLabel("Account name").fill("northwind");
+        await shootBoth(page, size, "login");
+        await page.route("**/otp/request", (route) => route.fulfill({ json: { message: "", expires_in_seconds: 600 } }));
+        await page.getByRole("button", { name: "Send the code" }).click();
+        await expect(page.getByLabel("Login code")).toBeVisible();
+        await shootBoth(page, size, "login-code");
+      });
+    });
+  });
+}
+
+test("figures", async ({ page, tenant }) => {
+  await signInFast(page, tenant);
+  // The second visit is what most visits are; the first has an empty cache.
+  const times: number[] = [];
+  for (let n = 0; n < 5; n++) {
+    const session = await page.context().newCDPSession(page);
+    await session.send("Network.clearBrowserCache");
+    await page.goto("/projects");
+    await page.getByRole("link", { name: "Help pages" }).waitFor();
+    times.push(await page.evaluate(() => performance.now()));
+  }
+  console.log(`interactive, with an empty cache, in ms (median of ${times.length}): ${Math.round(times.toSorted((a, b) => a - b)[2] ?? 0)}; all: ${times.map(Math.round).join(" ")}`);
+});
