@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // options are the command line's.
@@ -25,6 +26,8 @@ type options struct {
 	data     string
 	seed     string
 	template string
+
+	now func() time.Time // the clock; nil is the system's
 }
 
 const usage = `Serves Rekindle on this machine, as template.yaml describes it.

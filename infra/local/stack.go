@@ -41,6 +41,9 @@ const (
 // serve runs the stack until ctx ends. It prints one line, "ready URL", to
 // stdout once it serves.
 func serve(ctx context.Context, o options, process settings.Lookup, stdout io.Writer, log *slog.Logger) (err error) {
+	if o.now == nil {
+		o.now = time.Now
+	}
 	// Whatever can be wrong with files, ports and folders comes first, before
 	// anything is started.
 	from, err := readDotEnv(filepath.Join(filepath.Dir(o.template), ".env"), process)
@@ -53,7 +56,7 @@ func serve(ctx context.Context, o options, process settings.Lookup, stdout io.Wr
 	}
 	var seeds *seed
 	if o.seed != "" {
-		if seeds, err = readSeed(o.seed, time.Now().UTC()); err != nil {
+		if seeds, err = readSeed(o.seed, o.now().UTC()); err != nil {
 			return err
 		}
 	}
@@ -81,10 +84,14 @@ func serve(ctx context.Context, o options, process settings.Lookup, stdout io.Wr
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stopDB()) }()
+	defer func() {
+		if e := stopDB(); !errors.Is(err, e) { // one that ended by itself was told of
+			err = errors.Join(err, e)
+		}
+	}()
 
 	portal := filepath.Join(filepath.Dir(o.template), "portal", "dist")
-	s := &localStack{template: tmpl, set: from.lookup, log: log, portal: portal, machine: machine{
+	s := &localStack{template: tmpl, set: from.lookup, now: o.now, log: log, portal: portal, machine: machine{
 		endpoint: db.endpoint, output: filepath.Join(data, "output"), secret: secret, hashing: hashing,
 	}}
 	if err := s.build(ctx, data, url); err != nil {
@@ -101,7 +108,7 @@ func serve(ctx context.Context, o options, process settings.Lookup, stdout io.Wr
 			return err
 		}
 		seeds.hashCodes(hasher)
-		n, err := seeds.insert(ctx, s.store, time.Now().UTC())
+		n, err := seeds.insert(ctx, s.store, o.now().UTC())
 		if err != nil {
 			return err
 		}
@@ -136,7 +143,12 @@ func keptSecret(path string) (string, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		secret := project.NewToken() + project.NewToken()
-		if err := os.WriteFile(path, []byte(secret), 0o600); err != nil {
+		// Written beside and renamed: a full disk or a kill leaves no half of it
+		// to the next start.
+		if err = os.WriteFile(path+".new", []byte(secret), 0o600); err == nil {
+			err = os.Rename(path+".new", path)
+		}
+		if err != nil {
 			return "", fmt.Errorf("a secret of this stack: %w", err)
 		}
 		return secret, nil
@@ -205,6 +217,7 @@ func buildPrograms(ctx context.Context, dir string) error {
 type localStack struct {
 	template *template.Template
 	set      settings.Lookup
+	now      func() time.Time
 	machine  machine
 	portal   string // the folder of the built portal
 	log      *slog.Logger
@@ -238,19 +251,19 @@ func (s *localStack) build(ctx context.Context, data, url string) error {
 	if err != nil {
 		return err
 	}
-	settler = settle.New(s.store, s.engine, nil, s.log)
+	settler = settle.New(s.store, s.engine, s.now, s.log)
 	hasher, err := project.NewHasher(s.machine.hashing)
 	if err != nil {
 		return err
 	}
-	s.outputs, err = output.NewLocal(output.LocalConfig{OutputDir: s.machine.output, DataDir: data, URL: url, Hasher: hasher})
+	s.outputs, err = output.NewLocal(output.LocalConfig{OutputDir: s.machine.output, DataDir: data, URL: url, Hasher: hasher, Now: s.now})
 	if err != nil {
 		return err
 	}
-	mailer := mail.NewLocal(filepath.Join(data, "mail"), os.Stderr, nil)
+	mailer := mail.NewLocal(filepath.Join(data, "mail"), os.Stderr, s.now)
 	s.functions = make(map[string]*function, len(s.template.Functions))
 	for _, f := range s.template.Functions {
-		handler, err := buildHandler(f, environment(f, s.set, s.machine), s.engine, s.outputs, mailer, s.log)
+		handler, err := buildHandler(f, environment(f, s.set, s.machine), s.engine, s.outputs, mailer, s.now, s.log)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
@@ -19,9 +20,9 @@ import (
 // buildHandler makes the handler that a function of the template runs in Lambda,
 // from the same settings; only the engine and the outputs are this machine's. See
 // functions/.
-func buildHandler(f template.Function, env settings.Lookup, engine *launch.Local, outputs *output.Local, mailer api.Sender, log *slog.Logger) (lambda.Handler, error) {
+func buildHandler(f template.Function, env settings.Lookup, engine *launch.Local, outputs *output.Local, mailer api.Sender, now func() time.Time, log *slog.Logger) (lambda.Handler, error) {
 	r := settings.From(env)
-	o := api.Options{Log: log.With("function", f.LogicalID)}
+	o := api.Options{Log: log.With("function", f.LogicalID), Now: now}
 	var build func() lambda.Handler
 	switch path.Base(f.CodeURI) {
 	case "run":
@@ -35,11 +36,11 @@ func buildHandler(f template.Function, env settings.Lookup, engine *launch.Local
 		build = func() lambda.Handler { return api.NewStatus(store, timeout, o) }
 	case "cleanup":
 		store, cfg := r.Store(false), sweep.Config{Timeout: r.Timeout(), Heartbeat: r.HeartbeatTimeout()}
-		build = func() lambda.Handler { return sweep.New(store, engine, cfg, nil, o.Log) }
+		build = func() lambda.Handler { return sweep.New(store, engine, cfg, now, o.Log) }
 	case "settle":
 		// The engine of this machine tells its own ends without an event. This is
 		// for whoever sends one.
-		settler, keys := settle.New(r.Store(false), engine, nil, o.Log), r.Keys()
+		settler, keys := settle.New(r.Store(false), engine, now, o.Log), r.Keys()
 		build = func() lambda.Handler { return settle.NewHandler(settler, keys, o.Log) }
 	case "worker":
 		// Runners write into this machine's folders: nothing is uploaded.

@@ -68,13 +68,29 @@ func (l *Local) write(r record) error {
 		return fmt.Errorf("the record of job %s: %w", r.JobID, err)
 	}
 	path := l.recordPath(r.JobID)
-	if err := os.WriteFile(path+partialSuffix, text, 0o600); err != nil {
-		return fmt.Errorf("the record of job %s: %w", r.JobID, err)
+	if err = os.WriteFile(path+partialSuffix, text, 0o600); err == nil {
+		err = os.Rename(path+partialSuffix, path)
 	}
-	if err := os.Rename(path+partialSuffix, path); err != nil {
+	if err != nil {
+		_ = os.Remove(path + partialSuffix) // a full disk needs its room
 		return fmt.Errorf("the record of job %s: %w", r.JobID, err)
 	}
 	return nil
+}
+
+// removePartial removes the records that a process was killed in writing.
+func (l *Local) removePartial() error {
+	entries, err := os.ReadDir(l.recordsDir())
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), partialSuffix) {
+			failures = append(failures, os.Remove(filepath.Join(l.recordsDir(), e.Name())))
+		}
+	}
+	return errors.Join(failures...)
 }
 
 // read returns the record in a file of the records' folder.

@@ -111,6 +111,9 @@ func NewLocal(cfg LocalConfig) (*Local, error) {
 	if err := os.MkdirAll(l.recordsDir(), 0o700); err != nil {
 		return nil, fmt.Errorf("the folder of the job records: %w", err)
 	}
+	if err := l.removePartial(); err != nil {
+		return nil, fmt.Errorf("the folder of the job records: %w", err)
+	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l, nil
 }
