@@ -127,6 +127,12 @@ fuzz: deps ## Looks for inputs that break the readers, FUZZTIME (20s) a target.
 		go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZTIME) ./$${target%:*} || exit 1; \
 	done
 
+ROUNDS ?= 20
+.PHONY: kill
+kill: $(NODE_MODULES) ## Kills parts of the local stack ROUNDS (20) times, fills its disks (as root), sets its clock: nothing is lost.
+	go test -count=1 -run ClockSet ./infra/local
+	go run ./infra/prove/kill -rounds $(ROUNDS)
+
 .PHONY: lint
 lint: $(LINT_VENV) ## Checks formatting, Go code, and template.yaml before and after SAM's transform.
 	@unformatted=$$(gofmt -l functions infra internal); \
