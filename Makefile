@@ -149,6 +149,10 @@ $(LINT_VENV): requirements-lint.txt
 	.venv/lint/bin/pip install --quiet --disable-pip-version-check --requirement requirements-lint.txt
 	@touch $@
 
+.PHONY: audit
+audit: ## Looks for known vulnerabilities in what the project depends on. AUDIT_OFFLINE=1 lists what it can't reach.
+	go run ./infra/audit
+
 .PHONY: bench
 bench: sizes ## Measures speed, and the sizes of the functions. BENCHTIME=1x is a quick look.
 	go test -run '^$$' -bench . -benchmem $(if $(BENCHTIME),-benchtime $(BENCHTIME)) ./internal/...
@@ -193,7 +197,7 @@ runner-image: ## Builds the runner's image, IMAGE (rekindle-runner:dev) over BAS
 	docker build --platform $(PLATFORM) --build-arg BASE=$(BASE) --tag $(IMAGE) --file infra/runner/Dockerfile $(IMAGE_CONTEXT)
 
 .PHONY: runner-test
-runner-test: deps ## Builds the runner's image and tests it in Docker, on Linux.
+runner-test: $(NODE_MODULES) ## Builds the runner's image and tests it in Docker, on Linux.
 	REKINDLE_TEST_DOCKER=1 go test -count=1 -timeout 15m ./infra/runner
 
 .PHONY: clean
