@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"rekindle/infra/prove/rig"
+	"rekindle/internal/secretwatch"
 )
 
 func TestStackEndsWithItsDatabaseAndSaysWhyOnce(t *testing.T) {
@@ -17,7 +18,7 @@ func TestStackEndsWithItsDatabaseAndSaysWhyOnce(t *testing.T) {
 	ready, readyWriter := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := serve(t.Context(), o, os.LookupEnv, readyWriter, slog.New(slog.DiscardHandler))
+		err := serve(t.Context(), o, os.LookupEnv, readyWriter, secretwatch.New(slog.DiscardHandler))
 		readyWriter.CloseWithError(io.EOF)
 		ended <- err
 	}()

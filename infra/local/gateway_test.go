@@ -18,6 +18,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"rekindle/internal/secretwatch"
 	"rekindle/internal/template"
 )
 
@@ -62,7 +63,7 @@ func stack(t *testing.T) *httptest.Server {
 		AllowOrigins: []string{"https://portal.example"}, AllowHeaders: []string{"X-Session-Token", "Idempotency-Key"},
 		AllowMethods: []string{"GET", "POST"}, ExposeHeaders: []string{"ETag", "Retry-After"}, MaxAge: 600,
 	}
-	s := httptest.NewServer(newGateway(t.Context(), routes, cors, functions, slog.New(slog.DiscardHandler)))
+	s := httptest.NewServer(newGateway(t.Context(), routes, cors, functions, secretwatch.New(slog.DiscardHandler)))
 	t.Cleanup(s.Close)
 	return s
 }
@@ -349,7 +350,7 @@ func TestSchedulesFireAfterAFullPeriodAndNeverAtStart(t *testing.T) {
 	go func() {
 		defer close(done)
 		runSchedules(ctx, []template.Schedule{{Function: "Cleanup", Every: time.Hour}},
-			map[string]*function{"Cleanup": {name: "Cleanup", handler: calls, timeout: time.Minute}}, fake, slog.New(slog.DiscardHandler))
+			map[string]*function{"Cleanup": {name: "Cleanup", handler: calls, timeout: time.Minute}}, fake, secretwatch.New(slog.DiscardHandler))
 	}()
 	<-started
 	if len(calls) != 0 {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"rekindle/internal/project"
+	"rekindle/internal/secretwatch"
 	"rekindle/internal/token"
 )
 
@@ -118,7 +119,7 @@ func tryStart(t *testing.T, o options, env map[string]string) (*liveStack, error
 	ended := make(chan error, 1)
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	go func() {
-		err := serve(ctx, o, lookup, readyWriter, slog.New(s.logs))
+		err := serve(ctx, o, lookup, readyWriter, secretwatch.New(s.logs))
 		readyWriter.CloseWithError(io.EOF)
 		ended <- err
 	}()
@@ -138,6 +139,7 @@ func tryStart(t *testing.T, o options, env map[string]string) (*liveStack, error
 		if err := s.stop(); err != nil {
 			t.Errorf("stopping the stack: %v", err)
 		}
+		quietRunners(t, o.data)
 	})
 	return s, nil
 }

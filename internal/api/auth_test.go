@@ -13,6 +13,7 @@ import (
 
 	"rekindle/internal/api"
 	"rekindle/internal/project"
+	"rekindle/internal/secretwatch"
 )
 
 const (
@@ -54,7 +55,7 @@ func newLogin(t *testing.T) *login {
 	t.Helper()
 	l := &login{world: newWorld(t)}
 	l.auth = api.NewAuth(l.db, api.AuthConfig{Hasher: l.hasher, Sender: l, Wait: l.wait},
-		api.Options{Now: l.clock, Log: slog.New(slog.NewJSONHandler(&lockedWriter{w: l.logs}, nil))})
+		api.Options{Now: l.clock, Log: secretwatch.New(slog.NewJSONHandler(&lockedWriter{w: l.logs}, nil))})
 	for _, tenant := range []project.Tenant{
 		{ID: "t1", Name: "Globex Inc.", Slug: "globex", Email: "ops@globex.example", Subscription: project.Active},
 		{ID: "t2", Name: "No mail", Slug: "nomail"},

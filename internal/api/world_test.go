@@ -18,6 +18,7 @@ import (
 	"rekindle/internal/output"
 	"rekindle/internal/output/s3test"
 	"rekindle/internal/project"
+	"rekindle/internal/secretwatch"
 	"rekindle/internal/token"
 )
 
@@ -58,7 +59,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, db: dynamotest.Open(t), engine: &engine{alive: map[int64][]string{}}, keys: keys, logs: &strings.Builder{}, now: noon}
-	o := api.Options{Budget: 10 * time.Minute, Now: w.clock, Log: slog.New(slog.NewJSONHandler(&lockedWriter{w: w.logs}, nil))}
+	o := api.Options{Budget: 10 * time.Minute, Now: w.clock, Log: secretwatch.New(slog.NewJSONHandler(&lockedWriter{w: w.logs}, nil))}
 	w.run = api.NewRun(w.db, w.engine, "/out", o)
 	w.restart = api.NewRestart(w.db, w.engine, "/out", o)
 	w.status = api.NewStatus(w.db, project.DefaultTimeout, o)

@@ -19,6 +19,7 @@ import (
 
 	"rekindle/internal/project"
 	"rekindle/internal/runner"
+	"rekindle/internal/secretwatch"
 	"rekindle/internal/token"
 )
 
@@ -85,7 +86,7 @@ func (b *bench) local() *Local {
 			b.ends <- end
 			return err
 		},
-		Log: slog.New(slog.NewTextHandler(b.log, nil)),
+		Log: secretwatch.New(slog.NewTextHandler(b.log, nil)),
 	})
 	if err != nil {
 		b.t.Fatal(err)

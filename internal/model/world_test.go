@@ -21,6 +21,7 @@ import (
 	"rekindle/internal/dynamo"
 	"rekindle/internal/dynamo/dynamotest"
 	"rekindle/internal/project"
+	"rekindle/internal/secretwatch"
 	"rekindle/internal/settle"
 	"rekindle/internal/sweep"
 	"rekindle/internal/token"
@@ -122,7 +123,7 @@ func (s *servers) world() *world {
 		_, err := w.intercept(operation, nil)
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := secretwatch.New(slog.NewTextHandler(io.Discard, nil))
 	o := api.Options{Now: w.clock, Log: log}
 	hasher, err := project.NewHasher(strings.Repeat("h", 32))
 	if err != nil {

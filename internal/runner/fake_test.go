@@ -17,6 +17,7 @@ import (
 	"rekindle/internal/output"
 	"rekindle/internal/project"
 	"rekindle/internal/runner"
+	"rekindle/internal/secretwatch"
 	"rekindle/internal/token"
 )
 
@@ -297,7 +298,7 @@ func newFixture(t *testing.T, command string) *fixture {
 		Environ:   []string{"PATH=/usr/local/bin:/usr/bin:/bin"},
 		Heartbeat: 5 * time.Millisecond, Grace: guard, PipeGrace: 20 * time.Millisecond,
 		RetryFirst: time.Millisecond, RetryMost: 4 * time.Millisecond,
-		Logger: slog.New(slog.NewJSONHandler(f.log, nil)), Clock: f.clock,
+		Logger: secretwatch.New(slog.NewJSONHandler(f.log, nil)), Clock: f.clock,
 	}
 	t.Cleanup(func() {
 		if t.Failed() {

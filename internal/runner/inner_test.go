@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rekindle/internal/project"
+	"rekindle/internal/secretwatch"
 )
 
 func TestProgressLines(t *testing.T) {
@@ -130,7 +131,7 @@ func (c handClock) At(time.Time) (reached <-chan struct{}, stop func()) { return
 // itself, whatever comes before the output is complete.
 func TestEndBeforeTheLimitStandsWhileOutputIsHeldOpen(t *testing.T) {
 	limit := make(handClock)
-	e := &execution{Runner: &Runner{log: slog.New(slog.DiscardHandler), cfg: Config{Clock: limit, Heartbeat: time.Hour, Grace: time.Hour}}}
+	e := &execution{Runner: &Runner{log: secretwatch.New(slog.DiscardHandler), cfg: Config{Clock: limit, Heartbeat: time.Hour, Grace: time.Hour}}}
 	p := &process{exited: make(chan struct{}), done: make(chan struct{}), gone: true}
 	close(p.exited)
 	cause := make(chan ending)

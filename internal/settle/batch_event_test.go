@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"rekindle/internal/project"
+	"rekindle/internal/secretwatch"
 	"rekindle/internal/settle"
 	"rekindle/internal/token"
 )
@@ -28,7 +29,7 @@ type cloud struct {
 
 func newCloud(t *testing.T) *cloud {
 	c := &cloud{fixture: newFixture(t), keys: keyring(t, "s")}
-	log := slog.New(slog.NewJSONHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := secretwatch.New(slog.NewJSONHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c.h = settle.NewHandler(settle.New(c.db, c.jobs, nil, log), c.keys, log)
 	return c
 }

@@ -12,6 +12,7 @@ import (
 	"rekindle/internal/dynamo/dynamotest"
 	"rekindle/internal/launch"
 	"rekindle/internal/project"
+	"rekindle/internal/secretwatch"
 	"rekindle/internal/settle"
 )
 
@@ -40,7 +41,7 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	f := &fixture{t: t, db: dynamotest.Open(t), jobs: &jobs{}}
-	f.s = settle.New(f.db, f.jobs, func() time.Time { return noon }, slog.New(slog.DiscardHandler))
+	f.s = settle.New(f.db, f.jobs, func() time.Time { return noon }, secretwatch.New(slog.DiscardHandler))
 	return f
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rekindle/internal/project"
+	"rekindle/internal/secretwatch"
 	"rekindle/internal/sweep"
 )
 
@@ -120,12 +121,12 @@ func (s *stops) Stop(_ context.Context, ref project.Ref, jobID, _ string) error 
 func sweeper(f *fakeStore, st *stops, cfg sweep.Config, logs *bytes.Buffer) *sweep.Sweeper {
 	log := discard
 	if logs != nil {
-		log = slog.New(slog.NewJSONHandler(logs, nil))
+		log = secretwatch.New(slog.NewJSONHandler(logs, nil))
 	}
 	return sweep.New(f, st, cfg, func() time.Time { return storeNow }, log)
 }
 
-var discard = slog.New(slog.DiscardHandler)
+var discard = secretwatch.New(slog.DiscardHandler)
 
 var day = sweep.Config{Timeout: 24 * time.Hour}
 

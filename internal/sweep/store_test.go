@@ -17,6 +17,7 @@ import (
 
 	"rekindle/internal/dynamo/dynamotest"
 	"rekindle/internal/project"
+	"rekindle/internal/secretwatch"
 	"rekindle/internal/sweep"
 )
 
@@ -30,7 +31,7 @@ func (nothingToStop) Stop(context.Context, project.Ref, string, string) error { 
 
 func overStore(db *dynamotest.DB, now time.Time) *sweep.Sweeper {
 	return sweep.New(db, nothingToStop{}, sweep.Config{Timeout: project.DefaultTimeout},
-		func() time.Time { return now }, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		func() time.Time { return now }, secretwatch.New(slog.NewTextHandler(io.Discard, nil)))
 }
 
 func runningFor(id string, d time.Duration) *project.Project {
