@@ -18,7 +18,11 @@ fi
 if ! command -v dockerd >/dev/null; then
 	echo "docker: installing docker.io with apt-get"
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends docker.io iptables >/dev/null
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends docker.io iptables cgroupfs-mount >/dev/null
+fi
+# Where no init system has mounted the control groups.
+if ! mountpoint -q /sys/fs/cgroup && command -v cgroupfs-mount >/dev/null; then
+	cgroupfs-mount
 fi
 log=/var/log/rekindle-dockerd.log
 echo "docker: starting dockerd, which logs to $log"
