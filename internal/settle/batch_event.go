@@ -73,7 +73,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	log := h.log.With("job_id", job.ID, "job_name", job.Name, "job_status", job.Status)
+	log := h.log.With("job_id", job.ID, "job_name", clip(job.Name), "job_status", clip(job.Status))
 	if job.Status != "SUCCEEDED" && job.Status != "FAILED" {
 		log.InfoContext(ctx, "event passed over: the job has not ended")
 		return nothing, nil
@@ -104,10 +104,19 @@ func readBatchEvent(payload []byte) (batchJob, error) {
 	if e.Source != "aws.batch" || e.DetailType != "Batch Job State Change" {
 		return batchJob{}, fmt.Errorf("the event is %.100q of %.100q, not \"Batch Job State Change\" of \"aws.batch\"", e.DetailType, e.Source)
 	}
-	if e.Detail.ID == "" {
-		return batchJob{}, errors.New("the event names no job")
+	if e.Detail.ID == "" || len(e.Detail.ID) > maxJobName {
+		return batchJob{}, fmt.Errorf("the event names no job by an id of 1 to %d bytes", maxJobName)
 	}
 	return e.Detail, nil
+}
+
+// maxJobName is how long the name of a job may be in AWS Batch, in characters.
+// Its ids are UUIDs.
+const maxJobName = 128
+
+// clip makes a text of an event fit for a line of the log.
+func clip(s string) string {
+	return strings.ToValidUTF8(s[:min(len(s), maxJobName)], "")
 }
 
 // withoutValue is a JSON error that repeats nothing of the text but its kind
