@@ -78,7 +78,7 @@ async function atNoon(page: Page, began: number): Promise<void> {
     [ids.failed]: { stdout: "writing page-01.html\n", stderr: "write page-02.html: no space left on device\nThe disk was full\n" },
     [ids.completed]: { stdout: "writing page-01.html\nwriting page-02.html\nwriting page-03.html\n", stderr: "" },
   };
-  await page.route("**/api/tenant/projects**", async (route) => {
+  await page.route("**/api/**", async (route) => {
     const [, id = ""] = /projects\/([^/?]+)\/log/.exec(route.request().url()) ?? [];
     const log = logs[id];
     if (log !== undefined) return route.fulfill({ json: { attempt: 1, execution_id: 1, ...log } });

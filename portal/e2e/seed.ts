@@ -35,23 +35,25 @@ const code = (n: number) => `E2E${String(n).padStart(5, "2").replace(/[01]/g, "3
 
 function projectsOf(tenant: Tenant, n: number): object[] {
   const of = (project_id: string, name: string, more: object) => ({
-    tenant_id: tenant.id, project_id, name, activation_code: code(n) + project_id, description: `What ${name} is about`,
-    objectives: "Welcome\nOur product\nContact", ...more,
+    tenant_id: tenant.id, project_id, name, activation_code: code(n) + project_id,     objectives: "Welcome\nOur product\nContact", ...more,
   });
   return [
     of(ids.completed, "Careers", {
+      description: "Open positions, and how to apply",
       execution_status: "completed", execution_id: 100001, attempt: 1, execution_started_at: "-26h", execution_completed_at: "-25h",
     }),
     of(ids.running, "Autumn campaign", {
+      description: "Landing pages of the autumn offers",
       execution_status: "running", execution_id: 100002, attempt: 2, execution_started_at: "-10m", objectives: "Welcome\nOffers",
     }),
     of(ids.failed, "Help pages", {
+      description: "First steps, questions and answers",
       execution_status: "failed", execution_id: 100003, attempt: 1, execution_started_at: "-3h", execution_completed_at: "-2h",
       execution_error: "The disk was full", objectives: "First steps\nQuestions and answers",
     }),
-    of(ids.bare, "Bare idea", { activation_code: "" }),
-    of(ids.breaking, "Price list", { objectives: "Welcome\nfail: the price list is empty" }),
-    of(ids.pending, "Product site", {}),
+    of(ids.bare, "Bare idea", { description: "Something for the spring", activation_code: "" }),
+    of(ids.breaking, "Price list", { description: "What things cost, by country", objectives: "Welcome\nfail: the price list is empty" }),
+    of(ids.pending, "Product site", { description: "The pages that visitors see first" }),
   ];
 }
 

@@ -1,4 +1,4 @@
-import { useEffect, useId, useRef, type ReactNode } from "react";
+import { useId, useLayoutEffect, useRef, type ReactNode } from "react";
 import styles from "./ui.module.css";
 
 interface Props {
@@ -18,7 +18,9 @@ interface Props {
 export function Dialog({ title, children, actions, onClose, busy = false }: Props) {
   const heading = useId();
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // A layout effect, for it is undone while the element is still in the document:
+  // closed after that, a dialog has no focus to give back.
+  useLayoutEffect(() => {
     const element = dialog.current;
     if (element === null) return;
     if (!element.open) element.showModal();

@@ -52,6 +52,10 @@ export function NewProjectPage() {
 
 export function EditProjectPage({ projectId }: { projectId: string }) {
   const project = useProject(projectId);
+  // A run may have changed the project since it was last read: what is edited is
+  // read anew. Once the form is there, it stays.
+  const [ready, setReady] = useState(false);
+  if (!ready && project.isFetchedAfterMount && project.isSuccess) setReady(true);
   const crumbs = [
     { to: "/projects", label: "Projects" },
     { to: `/projects/${projectId}`, label: project.data?.name ?? projectId },
@@ -60,7 +64,7 @@ export function EditProjectPage({ projectId }: { projectId: string }) {
   return (
     <div className={styles.page}>
       <PageHeader title="Edit project" crumbs={crumbs} />
-      {project.data === undefined ? (
+      {project.data === undefined || !ready ? (
         project.isError ? (
           <LoadError what="the project" error={project.error} onRetry={() => void project.refetch()} />
         ) : (
