@@ -204,11 +204,11 @@ func (s *Store) IssueLogin(ctx context.Context, l project.Login, now time.Time, 
 	u = u.Set(name(newest), expression.Value(entry))
 	// An entry begins with its stamp, and so sorts after it.
 	left := expression.Value(stamp(now.Add(-project.LoginCodeWindow + time.Millisecond)))
-	when := expression.AttributeNotExists(name(oldest)).Or(name(oldest).LessThan(left))
+	when := []expression.ConditionBuilder{expression.AttributeNotExists(name(oldest)).Or(name(oldest).LessThan(left))}
 	for _, a := range issuedAttrs {
-		when = when.And(name(a).Equal(expression.Value(entry)).Not())
+		when = append(when, name(a).Equal(expression.Value(entry)).Not())
 	}
-	av, refused, err := s.change(ctx, doing, s.tables.Sessions, loginKey(l.Slug), u, when)
+	av, refused, err := s.change(ctx, doing, s.tables.Sessions, loginKey(l.Slug), u, all(when...))
 	if err != nil || !refused {
 		return err
 	}
@@ -233,10 +233,12 @@ func (s *Store) IssueLogin(ctx context.Context, l project.Login, now time.Time, 
 // no code that could be tried.
 func (s *Store) TryLogin(ctx context.Context, slug string, now time.Time, token string) (*project.Login, error) {
 	u := expression.Add(name(attrTries), expression.Value(1)).Set(name(attrTriedBy), expression.Value(token))
-	when := expression.AttributeExists(name(attrLoginHash)).
-		And(name(attrExpiresAt).GreaterThan(expression.Value(stamp(now)))).
-		And(name(attrTries).LessThan(expression.Value(project.MaxLoginTries))).
-		And(name(attrTriedBy).Equal(expression.Value(token)).Not())
+	when := all(
+		expression.AttributeExists(name(attrLoginHash)),
+		name(attrExpiresAt).GreaterThan(expression.Value(stamp(now))),
+		name(attrTries).LessThan(expression.Value(project.MaxLoginTries)),
+		name(attrTriedBy).Equal(expression.Value(token)).Not(),
+	)
 	av, refused, err := s.change(ctx, "counting a login", s.tables.Sessions, loginKey(slug), u, when)
 	if err != nil {
 		return nil, err

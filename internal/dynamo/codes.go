@@ -233,18 +233,21 @@ func (s *Store) AssignCode(ctx context.Context, p *project.Project, hash string,
 // released: try again.
 func (s *Store) takeCode(ctx context.Context, p *project.Project, hash string, now time.Time) (*heldCode, error) {
 	holder := holderItem{p.TenantID, p.ProjectID, p.UID, project.NewToken()}
-	ours := name(attrUsedBy + ".tenant_id").Equal(expression.Value(p.TenantID)).
-		And(name(attrUsedBy + ".project_id").Equal(expression.Value(p.ProjectID))).
-		And(name(attrUsedBy + ".project_uid").Equal(expression.Value(p.UID)))
+	ours := all(
+		name(attrUsedBy+".tenant_id").Equal(expression.Value(p.TenantID)),
+		name(attrUsedBy+".project_id").Equal(expression.Value(p.ProjectID)),
+		name(attrUsedBy+".project_uid").Equal(expression.Value(p.UID)),
+	)
 	// Its expiry limits a code's redemption, so it does not matter any more to
 	// the project that has redeemed it.
-	free := expression.AttributeNotExists(name(attrUsedBy)).And(expression.Or(
-		expression.AttributeNotExists(name(attrExpiresAt)),
-		name(attrExpiresAt).GreaterThan(expression.Value(stamp(now))),
-	))
-	when := expression.AttributeExists(name(attrTenantID)).
-		And(expression.AttributeNotExists(name(attrRevokedAt))).
-		And(expression.Or(ours, free))
+	unused := expression.AttributeNotExists(name(attrUsedBy))
+	when := all(
+		expression.AttributeExists(name(attrTenantID)),
+		expression.AttributeNotExists(name(attrRevokedAt)),
+		expression.Or(ours,
+			all(unused, expression.AttributeNotExists(name(attrExpiresAt))),
+			all(unused, name(attrExpiresAt).GreaterThan(expression.Value(stamp(now))))),
+	)
 	u := expression.Set(name(attrUsedBy), expression.Value(holder)).
 		Set(name(attrUsedAt), expression.IfNotExists(name(attrUsedAt), expression.Value(stamp(now))))
 	c, refused, err := s.updateCode(ctx, "taking an activation code", hash, u, when)
@@ -277,9 +280,11 @@ func (s *Store) giveCode(ctx context.Context, p *project.Project, c *heldCode) (
 		Set(name(attrCodeHash), expression.Value(c.Hash)).
 		Set(name(attrCodeHint), expression.Value(c.Hint)).
 		Remove(name(attrCodeRevoke))
-	when := expression.AttributeExists(name(attrTenantID)).
-		And(equalOrAbsent(project.FieldUID, p.UID)).
-		And(name(project.FieldVersion).Equal(expression.Value(p.Version)))
+	when := all(
+		expression.AttributeExists(name(attrTenantID)),
+		equalOrAbsent(project.FieldUID, p.UID),
+		name(project.FieldVersion).Equal(expression.Value(p.Version)),
+	)
 	given, refused, err := s.update(ctx, "assigning an activation code", p.Key, u, when)
 	switch {
 	case err != nil:

@@ -180,11 +180,14 @@ func (s *Store) namesakes(ctx context.Context, tenantID, slug string) (map[strin
 	return ids, nil
 }
 
-// idle holds while no execution of the project is running.
-func idle(p *project.Project) expression.ConditionBuilder {
-	return expression.AttributeExists(name(attrTenantID)).
-		And(equalOrAbsent(project.FieldUID, p.UID)).
-		And(name(attrStatus).NotEqual(expression.Value(project.Running)))
+// idle are the conditions that hold while no execution of the project is
+// running.
+func idle(p *project.Project) []expression.ConditionBuilder {
+	return []expression.ConditionBuilder{
+		expression.AttributeExists(name(attrTenantID)),
+		equalOrAbsent(project.FieldUID, p.UID),
+		name(attrStatus).NotEqual(expression.Value(project.Running)),
+	}
 }
 
 // EditProject writes a draft over a project as it was read. With anyVersion it
@@ -204,9 +207,9 @@ func (s *Store) EditProject(ctx context.Context, p *project.Project, d project.D
 	}
 	when := idle(p)
 	if !anyVersion {
-		when = when.And(name(project.FieldVersion).Equal(expression.Value(p.Version)))
+		when = append(when, name(project.FieldVersion).Equal(expression.Value(p.Version)))
 	}
-	now, refused, err := s.update(ctx, "editing a project", p.Key, u, when)
+	now, refused, err := s.update(ctx, "editing a project", p.Key, u, all(when...))
 	switch {
 	case err != nil:
 		return nil, err
@@ -226,7 +229,7 @@ func (s *Store) EditProject(ctx context.Context, p *project.Project, d project.D
 // [project.CodeProjectRunning]. A project that has gone since it was read is a
 // success. The tenant is as it was read before.
 func (s *Store) DeleteProject(ctx context.Context, p *project.Project, t *project.Tenant) error {
-	expr, err := expression.NewBuilder().WithCondition(idle(p)).Build()
+	expr, err := expression.NewBuilder().WithCondition(all(idle(p)...)).Build()
 	if err != nil {
 		return fmt.Errorf("building the deletion of a project: %w", err)
 	}

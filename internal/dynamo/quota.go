@@ -57,8 +57,10 @@ func (s *Store) reserve(ctx context.Context, tenantID string, q project.Quota, n
 	u := expression.Add(name(attrCount), expression.Value(1)).
 		Set(name(attrCountedAt), expression.Value(stamp(now))).
 		Set(name(attrCountedBy), expression.Value(token))
-	when := name(attrCount).LessThan(expression.Value(q.Limit)).
-		And(expression.Or(expression.AttributeNotExists(name(attrCountedBy)), name(attrCountedBy).NotEqual(expression.Value(token))))
+	when := []expression.ConditionBuilder{
+		name(attrCount).LessThan(expression.Value(q.Limit)),
+		expression.Or(expression.AttributeNotExists(name(attrCountedBy)), name(attrCountedBy).NotEqual(expression.Value(token))),
+	}
 	for race := range maxCountRaces {
 		if race > 0 {
 			if err := pause(ctx, backoff(min(race, 3))); err != nil {
@@ -109,17 +111,17 @@ func (s *Store) correct(ctx context.Context, tenantID string, c counter) (same b
 	if err != nil {
 		return false, err
 	}
-	when := expression.AttributeNotExists(name(attrCount))
+	when := []expression.ConditionBuilder{expression.AttributeNotExists(name(attrCount))}
 	if c.Count != nil {
 		if *c.Count == n {
 			return true, nil
 		}
-		when = name(attrCount).Equal(expression.Value(*c.Count))
+		when = []expression.ConditionBuilder{name(attrCount).Equal(expression.Value(*c.Count))}
 	}
 	if c.CountedAt == "" {
-		when = when.And(expression.AttributeNotExists(name(attrCountedAt)))
+		when = append(when, expression.AttributeNotExists(name(attrCountedAt)))
 	} else {
-		when = when.And(name(attrCountedAt).Equal(expression.Value(c.CountedAt)))
+		when = append(when, name(attrCountedAt).Equal(expression.Value(c.CountedAt)))
 	}
 	_, _, err = s.updateTenant(ctx, "correcting a tenant's count", tenantID,
 		expression.Set(name(attrCount), expression.Value(n)).Add(name(attrCountEpoch), expression.Value(1)), when)
@@ -160,12 +162,12 @@ func (s *Store) unreserve(ctx context.Context, t *project.Tenant) {
 	}
 	_, _, _ = s.updateTenant(ctx, "counting a project less", t.ID,
 		expression.Add(name(attrCount), expression.Value(-1)),
-		name(attrCount).GreaterThan(expression.Value(0)).And(epoch),
+		[]expression.ConditionBuilder{name(attrCount).GreaterThan(expression.Value(0)), epoch},
 		func(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} })
 }
 
 // updateTenant is change for a tenant that exists.
-func (s *Store) updateTenant(ctx context.Context, doing, tenantID string, u expression.UpdateBuilder, when expression.ConditionBuilder, opts ...func(*dynamodb.Options)) (item attributes, refused bool, err error) {
+func (s *Store) updateTenant(ctx context.Context, doing, tenantID string, u expression.UpdateBuilder, when []expression.ConditionBuilder, opts ...func(*dynamodb.Options)) (item attributes, refused bool, err error) {
 	return s.change(ctx, doing, s.tables.Tenants, tenantKey(tenantID), u,
-		expression.AttributeExists(name(attrTenantID)).And(when), opts...)
+		all(append(when, expression.AttributeExists(name(attrTenantID)))...), opts...)
 }

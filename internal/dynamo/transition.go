@@ -66,6 +66,16 @@ func equalOrAbsent[V comparable](attribute project.Field, v V) expression.Condit
 // read it again and judge it anew.
 var ErrLostRace = project.Refuse(project.CodeContended, nil)
 
+// all holds where each of the conditions does. They stand side by side: chained
+// by And they would nest, and each level of brackets multiplies the time that
+// dynalite takes to read them.
+func all(conditions ...expression.ConditionBuilder) expression.ConditionBuilder {
+	if len(conditions) == 1 {
+		return conditions[0]
+	}
+	return expression.And(conditions[0], conditions[1], conditions[2:]...)
+}
+
 // Start begins an execution: the run or restart row of the state machine and
 // the attempt's entry, in one update. The oldest attempt goes where there would
 // be more than [project.MaxAttempts]. It returns [ErrLostRace] if the project
@@ -87,10 +97,12 @@ func (s *Store) Start(ctx context.Context, start project.Start) (*project.Projec
 	for i := project.MaxAttempts - 1; i < len(history); i++ {
 		u = u.Remove(name(attrAttempts + "." + attemptKey(history[i].ExecutionID)))
 	}
-	when := name(attrStatus).Equal(expression.Value(t.From)).
-		And(name(project.FieldVersion).Equal(expression.Value(p.Version))).
-		And(equalOrAbsent(project.FieldUID, p.UID)).
-		And(equalOrAbsent(project.FieldExecutionID, p.ExecutionID))
+	when := all(
+		name(attrStatus).Equal(expression.Value(t.From)),
+		name(project.FieldVersion).Equal(expression.Value(p.Version)),
+		equalOrAbsent(project.FieldUID, p.UID),
+		equalOrAbsent(project.FieldExecutionID, p.ExecutionID),
+	)
 
 	written, refused, err := s.update(ctx, "starting an execution", p.Key, u, when)
 	if err != nil {
@@ -119,9 +131,11 @@ func (s *Store) Settle(ctx context.Context, st project.Settlement) (*project.Pro
 		v[project.FieldProgress] = progressItem{Percent: 100}
 	}
 	u := write(t, st.Ref.Key, v)
-	when := name(attrStatus).Equal(expression.Value(t.From)).And(equalOrAbsent(project.FieldExecutionID, id))
+	when := []expression.ConditionBuilder{
+		name(attrStatus).Equal(expression.Value(t.From)), equalOrAbsent(project.FieldExecutionID, id),
+	}
 	if st.Ref.ProjectUID != "" {
-		when = when.And(name(project.FieldUID).Equal(expression.Value(st.Ref.ProjectUID)))
+		when = append(when, name(project.FieldUID).Equal(expression.Value(st.Ref.ProjectUID)))
 	}
 	if id != 0 {
 		u = u.Set(attemptName(id, "outcome"), expression.Value(st.Event.Outcome())).
@@ -132,18 +146,18 @@ func (s *Store) Settle(ctx context.Context, st project.Settlement) (*project.Pro
 		}
 	}
 	if st.Runner != "" {
-		when = when.And(attemptName(id, attrRunnerID).Equal(expression.Value(st.Runner)))
+		when = append(when, attemptName(id, attrRunnerID).Equal(expression.Value(st.Runner)))
 	}
 	if st.Unclaimed {
-		when = when.And(expression.AttributeNotExists(name(project.FieldClaimedAt)))
+		when = append(when, expression.AttributeNotExists(name(project.FieldClaimedAt)))
 	}
 	if !st.StartedAt.IsZero() {
-		when = when.And(name(project.FieldStartedAt).Equal(expression.Value(stamp(st.StartedAt))))
+		when = append(when, name(project.FieldStartedAt).Equal(expression.Value(stamp(st.StartedAt))))
 	}
 	if !st.HeartbeatAt.IsZero() {
-		when = when.And(name(project.FieldHeartbeatAt).Equal(expression.Value(stamp(st.HeartbeatAt))))
+		when = append(when, name(project.FieldHeartbeatAt).Equal(expression.Value(stamp(st.HeartbeatAt))))
 	}
-	p, refused, err := s.update(ctx, "ending an execution", st.Ref.Key, u, when)
+	p, refused, err := s.update(ctx, "ending an execution", st.Ref.Key, u, all(when...))
 	if err != nil {
 		return nil, err
 	}
@@ -157,11 +171,14 @@ func (s *Store) Settle(ctx context.Context, st project.Settlement) (*project.Pro
 	return p, nil
 }
 
-// live holds while the execution is the one that is running.
-func live(ref project.Ref) expression.ConditionBuilder {
-	return name(attrStatus).Equal(expression.Value(project.Running)).
-		And(name(project.FieldExecutionID).Equal(expression.Value(ref.ExecutionID))).
-		And(name(project.FieldUID).Equal(expression.Value(ref.ProjectUID)))
+// live holds while the execution is the one that is running, and more does.
+func live(ref project.Ref, more expression.ConditionBuilder) expression.ConditionBuilder {
+	return all(
+		name(attrStatus).Equal(expression.Value(project.Running)),
+		name(project.FieldExecutionID).Equal(expression.Value(ref.ExecutionID)),
+		name(project.FieldUID).Equal(expression.Value(ref.ProjectUID)),
+		more,
+	)
 }
 
 // Claim gives an execution to one runner, for good. The same runner asking
@@ -174,7 +191,7 @@ func (s *Store) Claim(ctx context.Context, ref project.Ref, claim project.Claim,
 		Set(attemptName(id, "claimed_at"), expression.IfNotExists(attemptName(id, "claimed_at"), at)).
 		Set(attemptName(id, attrRunnerID), expression.Value(claim.RunnerID)).
 		Set(attemptName(id, "job_id"), expression.Value(claim.JobID))
-	when := live(ref).And(expression.Or(
+	when := live(ref, expression.Or(
 		expression.AttributeNotExists(attemptName(id, attrRunnerID)),
 		attemptName(id, attrRunnerID).Equal(expression.Value(claim.RunnerID)),
 	))
@@ -200,7 +217,7 @@ func (s *Store) Heartbeat(ctx context.Context, ref project.Ref, runnerID string,
 		clipped := project.ClipProgress(*progress)
 		u = u.Set(name(project.FieldProgress), expression.Value(progressItem(clipped)))
 	}
-	when := live(ref).And(attemptName(ref.ExecutionID, attrRunnerID).Equal(expression.Value(runnerID)))
+	when := live(ref, attemptName(ref.ExecutionID, attrRunnerID).Equal(expression.Value(runnerID)))
 	p, refused, err := s.update(ctx, "recording a heartbeat", ref.Key, u, when)
 	if err != nil {
 		return nil, err
@@ -219,10 +236,12 @@ func (s *Store) KeepLate(ctx context.Context, ref project.Ref, runnerID string, 
 	path := attemptName(id, "late")
 	u := expression.Add(name(project.FieldVersion), expression.Value(1)).
 		Set(path, expression.Value(lateItem{late.Outcome, project.ClipError(late.Error), stamp(late.ReceivedAt)}))
-	when := name(project.FieldUID).Equal(expression.Value(ref.ProjectUID)).
-		And(attemptName(id, attrRunnerID).Equal(expression.Value(runnerID))).
-		And(expression.AttributeExists(attemptName(id, "outcome"))).
-		And(expression.AttributeNotExists(path))
+	when := all(
+		name(project.FieldUID).Equal(expression.Value(ref.ProjectUID)),
+		attemptName(id, attrRunnerID).Equal(expression.Value(runnerID)),
+		expression.AttributeExists(attemptName(id, "outcome")),
+		expression.AttributeNotExists(path),
+	)
 	_, _, err := s.update(ctx, "keeping a late result", ref.Key, u, when)
 	return err
 }

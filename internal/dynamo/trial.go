@@ -62,9 +62,7 @@ func (s *Store) voidOther(ctx context.Context, tenantID string, slot project.Tri
 	key := project.Key{TenantID: tenantID, ProjectID: slot.ProjectID}
 	running := name(attrStatus).Equal(expression.Value(project.Running)).
 		And(name(project.FieldExecutionID).Equal(expression.Value(slot.ExecutionID)))
-	when := equalOrAbsent(project.FieldUID, slot.ProjectUID).
-		And(expression.AttributeExists(name(attrTenantID))).
-		And(running.Not())
+	when := all(equalOrAbsent(project.FieldUID, slot.ProjectUID), expression.AttributeExists(name(attrTenantID)), running.Not())
 	other, refused, err := s.update(ctx, "voiding a stalled start of another project", key, raiseVersion(), when)
 	if err != nil {
 		return err
@@ -85,15 +83,16 @@ func raiseVersion() expression.UpdateBuilder {
 func (s *Store) takeSlot(ctx context.Context, tenant *project.Tenant, start project.Start) error {
 	ref := start.Ref()
 	slot := slotItem{ref.ProjectID, ref.ProjectUID, ref.ExecutionID, start.Token}
-	when := expression.AttributeExists(name(attrTenantID))
+	when := []expression.ConditionBuilder{expression.AttributeExists(name(attrTenantID))}
 	if old := tenant.TrialSlot; old == nil {
-		when = when.And(expression.AttributeNotExists(name(attrTrialSlot)))
+		when = append(when, expression.AttributeNotExists(name(attrTrialSlot)))
 	} else {
-		when = when.And(name(attrTrialSlot + ".execution_id").Equal(expression.Value(old.ExecutionID))).
-			And(name(attrTrialSlot + ".token").Equal(expression.Value(old.Token)))
+		when = append(when,
+			name(attrTrialSlot+".execution_id").Equal(expression.Value(old.ExecutionID)),
+			name(attrTrialSlot+".token").Equal(expression.Value(old.Token)))
 	}
 	av, refused, err := s.change(ctx, "taking the trial slot", s.tables.Tenants, tenantKey(tenant.ID),
-		expression.Set(name(attrTrialSlot), expression.Value(slot)), when)
+		expression.Set(name(attrTrialSlot), expression.Value(slot)), all(when...))
 	if err != nil || !refused {
 		return err
 	}
