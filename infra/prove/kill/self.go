@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"rekindle/infra/prove/rig"
 	"rekindle/internal/project"
 )
 
@@ -54,7 +55,7 @@ func (p *proof) selfCheck(ctx context.Context) (string, []string, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	expect("a project that runs", "nothing should run", implausible(s))
+	expect("a project that runs", "nothing should run", rig.Implausible(s))
 	expect("processes that are left", fmt.Sprintf("%d (", live.Helper), p.orphans())
 	expect("a record that is left", ".json", p.records())
 

@@ -123,7 +123,11 @@ type Attempt struct {
 	Attempt     int    `json:"attempt"`
 	Outcome     string `json:"outcome"`
 	Error       string `json:"error"`
+	StartedAt   string `json:"started_at"`
 	CompletedAt string `json:"completed_at"`
+	Late        *struct {
+		Outcome string `json:"outcome"`
+	} `json:"late_result"`
 }
 
 // Of returns the attempt of an execution.
