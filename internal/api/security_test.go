@@ -416,7 +416,7 @@ func TestOWASPAPI2TokensThatAreNotOurs(t *testing.T) {
 func TestOWASPAPI2TwoSessionsThatDifferAreNone(t *testing.T) {
 	l := newLogin(t)
 	l.insert("site", project.Pending)
-	for range 50 {
+	for range 20 {
 		for _, headers := range []map[string]string{
 			{"x-session-token": sessionToken, "X-Session-Token": foreignToken},
 			{"X-Session-Token": sessionToken, "X-SESSION-TOKEN": foreignToken},
@@ -762,7 +762,7 @@ func TestOWASPAPI6FlowsHaveTheirLimits(t *testing.T) {
 
 	// 80 bits, of which no hash that a guess has shown tells the next.
 	l.insert("site", project.Pending, func(p *project.Project) { p.ActivationCode = "" })
-	for range 100 {
+	for range 20 {
 		l.want(l.do(l.projects, on("POST /activation-code", "site", codeBody(project.NewActivationCode()))), 400, project.CodeActivationUnknown, "")
 	}
 
