@@ -133,6 +133,12 @@ kill: $(NODE_MODULES) ## Kills parts of the local stack ROUNDS (20) times, fills
 	go test -count=1 -run ClockSet ./infra/local
 	go run ./infra/prove/kill -rounds $(ROUNDS)
 
+SECONDS ?= 60
+CLIENTS ?= 64
+.PHONY: load
+load: $(NODE_MODULES) ## Has CLIENTS (64) call the local stack for SECONDS (60), and holds 2,000 projects against the answers.
+	go run ./infra/prove/load -seconds $(SECONDS) -clients $(CLIENTS)
+
 .PHONY: lint
 lint: $(LINT_VENV) ## Checks formatting, Go code, and template.yaml before and after SAM's transform.
 	@unformatted=$$(gofmt -l functions infra internal); \

@@ -108,6 +108,9 @@ func (l *load) client(during, ctx context.Context) {
 		case n < 45:
 			l.status(ctx, key)
 		case n < 70:
+			if again, ok := l.recently(); ok && n%2 == 0 {
+				key = again // it may have failed meanwhile
+			}
 			if h, ok := l.start(ctx, key); ok {
 				mine = append(mine, h)
 			}
@@ -127,6 +130,16 @@ func (l *load) client(during, ctx context.Context) {
 func (l *load) any() project.Key {
 	tenant := l.tenants[rand.N(len(l.tenants))]
 	return project.Key{TenantID: tenant, ProjectID: slug(rand.N(l.seeded))}
+}
+
+// recently returns a project that was started lately, if there is one.
+func (l *load) recently() (project.Key, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.recent) == 0 {
+		return project.Key{}, false
+	}
+	return l.recent[rand.N(len(l.recent))], true
 }
 
 func (l *load) list(ctx context.Context, key project.Key) {
@@ -249,13 +262,10 @@ func (l *load) work(ctx context.Context, mine []held) []held {
 
 // cancel cancels the attempt that one of the recent projects is running.
 func (l *load) cancel(ctx context.Context) {
-	l.mu.Lock()
-	if len(l.recent) == 0 {
-		l.mu.Unlock()
+	key, ok := l.recently()
+	if !ok {
 		return
 	}
-	key := l.recent[rand.N(len(l.recent))]
-	l.mu.Unlock()
 	s, ok := l.status(ctx, key)
 	if !ok || s.Status != string(project.Running) && rand.N(10) > 0 {
 		return
