@@ -21,6 +21,10 @@ const states: [what: string, path: string, shown: (page: Page) => Promise<void>]
     await expect(page.getByRole("tooltip").first()).toBeVisible();
   }],
   ["project, running", `/projects/${ids.running}`, (page) => expect(page.getByRole("progressbar")).toBeVisible()],
+  ["project, running, why it can't be deleted", `/projects/${ids.running}`, async (page) => {
+    await page.getByRole("button", { name: "Delete" }).focus();
+    await expect(page.getByRole("tooltip").first()).toBeVisible();
+  }],
   ["project, failed", `/projects/${ids.failed}`, (page) => expect(restartButton(page)).toBeVisible()],
   ["project, completed", `/projects/${ids.completed}`, (page) => expect(badge(page, "Completed")).toBeVisible()],
   ["cancel dialog", `/projects/${ids.running}`, async (page) => {
@@ -258,7 +262,7 @@ test("nothing moves for those who asked for less motion", async ({ page }) => {
 test("the colours follow the system's scheme, also while the page is open", async ({ page }) => {
   await page.goto("/projects");
   const lightness = () => page.evaluate(() => {
-    const [r = 0, g = 0, b = 0] = (getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g) ?? []).map(Number);
+    const [r = 0, g = 0, b = 0] = (getComputedStyle(document.documentElement).backgroundColor.match(/[\d.]+/g) ?? []).map(Number);
     return (r + g + b) / 3;
   });
   await page.emulateMedia({ colorScheme: "dark" });

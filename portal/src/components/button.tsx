@@ -1,4 +1,4 @@
-import { useId, useState, type MouseEvent, type ReactNode } from "react";
+import { useId, useLayoutEffect, useRef, useState, type MouseEvent, type ReactNode } from "react";
 import styles from "./ui.module.css";
 
 export type ButtonKind = "plain" | "primary" | "danger" | "run" | "restart" | "quiet" | "dangerQuiet";
@@ -28,6 +28,15 @@ interface Props {
   onPress?: () => void;
 }
 
+/** Moves a tooltip to the left by as much as it would stick out of the page. */
+function keepInside(tip: HTMLElement | null): void {
+  if (tip === null) return;
+  tip.style.translate = "";
+  const { left, right } = tip.getBoundingClientRect();
+  const out = right - (document.documentElement.clientWidth - 8);
+  if (out > 0) tip.style.translate = `${-Math.min(out, left - 8)}px`;
+}
+
 /**
  * A button that stays where the focus is: busy or blocked it is aria-disabled,
  * not disabled, so that it can be reached and says why.
@@ -35,10 +44,22 @@ interface Props {
 export function Button({ children, kind = "plain", type = "button", busy = false, blocked = null, onPress }: Props) {
   const tip = useId();
   const [dismissed, setDismissed] = useState(false);
+  const tipElement = useRef<HTMLSpanElement>(null);
+  useLayoutEffect(() => {
+    if (blocked === null) return;
+    const place = () => keepInside(tipElement.current);
+    place();
+    window.addEventListener("resize", place);
+    return () => window.removeEventListener("resize", place);
+  }, [blocked]);
   const off = busy !== false || blocked !== null;
   const press = (event: MouseEvent) => {
     if (off) event.preventDefault();
     else onPress?.();
+  };
+  const show = () => {
+    setDismissed(false);
+    keepInside(tipElement.current);
   };
   const button = (
     <button
@@ -48,8 +69,8 @@ export function Button({ children, kind = "plain", type = "button", busy = false
       aria-busy={busy !== false}
       aria-describedby={blocked === null ? undefined : tip}
       onClick={press}
-      onFocus={() => setDismissed(false)}
-      onMouseEnter={() => setDismissed(false)}
+      onFocus={show}
+      onMouseEnter={show}
       onKeyDown={(event) => {
         if (event.key === "Escape") setDismissed(true);
       }}
@@ -68,7 +89,7 @@ export function Button({ children, kind = "plain", type = "button", busy = false
   return (
     <span className={styles.tipHolder}>
       {button}
-      <span role="tooltip" id={tip} className={`${styles.tip ?? ""} ${dismissed ? (styles.dismissed ?? "") : ""}`}>
+      <span ref={tipElement} role="tooltip" id={tip} className={`${styles.tip ?? ""} ${dismissed ? (styles.dismissed ?? "") : ""}`}>
         {blocked}
       </span>
     </span>
