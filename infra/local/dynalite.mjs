@@ -64,12 +64,36 @@ server.on('request', (req, res) => {
     res.end()
     return
   }
-  serve(req, res)
-  // dynalite throws, and so ends the process, when a client hangs up in the
-  // middle of its request, as one does whose deadline has passed.
-  req.removeAllListeners('error')
   req.on('error', () => {})
+  waiting.push(() => {
+    if (req.destroyed) return // its client has given up
+    serve(req, res)
+    // dynalite throws, and so ends the process, when a client hangs up in the
+    // middle of its request, as one does whose deadline has passed.
+    req.removeAllListeners('error')
+    req.on('error', () => {})
+  })
+  serveNext()
 })
+
+// One request a turn of the loop, for Node accepts one connection a turn. If a
+// turn served all that have come, new connections would wait for all others
+// again and again, and under load for longer than their clients do.
+const waiting = []
+let serving = false
+function serveNext () {
+  if (serving || waiting.length === 0) return
+  serving = true
+  setImmediate(() => {
+    serving = false
+    const request = waiting.shift()
+    serveNext()
+    request()
+  })
+}
+
+// Longer than the stack's clients keep a connection that they don't use.
+server.keepAliveTimeout = 120_000
 
 let closing = false
 process.stdin.resume()
