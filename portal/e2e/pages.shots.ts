@@ -21,7 +21,7 @@ const live = { percent: 62, message: "Writing page 5 of 8" };
 
 const shots: Shot[] = [
   { name: "list", path: "/projects", shown: (page) => expect(page.getByRole("table")).toBeVisible() },
-  { name: "list-nothing-found", path: "/projects?search=spring", shown: (page) => expect(page.getByRole("heading", { name: "No project matches" })).toBeVisible() },
+  { name: "list-nothing-found", path: "/projects?search=winter", shown: (page) => expect(page.getByRole("heading", { name: "No project matches" })).toBeVisible() },
   { name: "new", path: "/new-project", shown: (page) => expect(page.getByLabel("Name")).toBeVisible() },
   { name: "edit", path: `/projects/${ids.pending}/edit`, shown: (page) => expect(page.getByLabel("Name")).toHaveValue("Product site") },
   { name: "project-pending", path: `/projects/${ids.pending}`, shown: (page) => expect(runButton(page)).toBeVisible(), whole: true },
