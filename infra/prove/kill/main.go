@@ -25,6 +25,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"rekindle/infra/prove/rig"
 )
 
 func main() {
@@ -58,13 +60,9 @@ func prove(ctx context.Context, rounds int) (wrong int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	kept := ""
 	defer func() {
 		if wrong > 0 || err != nil {
-			kept = filepath.Join(os.TempDir(), filepath.Base(home)+".log")
-			if os.Rename(filepath.Join(home, "stack.log"), kept) == nil {
-				fmt.Println("the stack's log is kept:", kept)
-			}
+			rig.KeepLog(filepath.Join(home, "stack.log"), filepath.Base(home))
 		}
 		err = errors.Join(err, os.RemoveAll(home))
 	}()

@@ -121,7 +121,12 @@ func (p plan) prove(ctx context.Context) (good bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(home)) }()
+	defer func() {
+		if !good || err != nil {
+			rig.KeepLog(filepath.Join(home, "stack.log"), filepath.Base(home))
+		}
+		err = errors.Join(err, os.RemoveAll(home))
+	}()
 	programs, err := rig.Build(ctx, home)
 	if err != nil {
 		return false, err

@@ -152,6 +152,15 @@ func lastLine(file string) string {
 	return lines[len(lines)-1]
 }
 
+// KeepLog moves a stack's log out of a folder that is about to go, and says
+// where it is.
+func KeepLog(log, name string) {
+	kept := filepath.Join(os.TempDir(), name+".log")
+	if os.Rename(log, kept) == nil { // there may be none yet
+		fmt.Println("the stack's log is kept:", kept)
+	}
+}
+
 // PID is the stack's process.
 func (s *Stack) PID() int { return s.cmd.Process.Pid }
 
