@@ -12,9 +12,10 @@ import (
 )
 
 // API10:2023 of the OWASP API Security Top 10, Unsafe Consumption of APIs: an
-// event of the engine is somebody else's text. Tried: members of 1 MB, of other
-// kinds, doubled and without end; terminal and HTML sequences, line breaks and
-// what reads like a line of the log; an environment with several tokens.
+// event of the engine is somebody else's text. Tried: members as large as an
+// event may be (256 KB), of other kinds, doubled and without end; terminal and
+// HTML sequences, line breaks and what reads like a line of the log; an
+// environment with several tokens.
 func TestOWASPAPI10HostileEventsOfTheEngine(t *testing.T) {
 	const hostile = "<script>alert(1)</script>\x1b]0;owned\x07\x1b[2J\u009b31m\x00\r\n{\"level\":\"ERROR\",\"msg\":\"forged\"}\u202e${jndi:ldap://x}"
 	c := newCloud(t)
@@ -32,18 +33,18 @@ func TestOWASPAPI10HostileEventsOfTheEngine(t *testing.T) {
 		"the token under other names": func(d map[string]any) {
 			container(d)["environment"] = []any{variable(strings.ToLower(ours), c.token(p)), variable(ours+" ", c.token(p)), variable("X", ours+"="+c.token(p))}
 		},
-		"a token of 1 MB": func(d map[string]any) {
-			container(d)["environment"] = []any{variable(ours, strings.Repeat("a", 1<<20))}
+		"a token of 256 KB": func(d map[string]any) {
+			container(d)["environment"] = []any{variable(ours, strings.Repeat("a", 1<<18))}
 		},
-		"a million variables":     func(d map[string]any) { container(d)["environment"] = make([]map[string]any, 100_000) },
+		"ten thousand variables":  func(d map[string]any) { container(d)["environment"] = make([]map[string]any, 10_000) },
 		"the right name twice":    func(d map[string]any) { d["jobName"] = "rk-77\x00rk-77" },
 		"digits of other scripts": func(d map[string]any) { d["jobName"] = "rk-７７" },
-		"a name of 1 MB":          func(d map[string]any) { d["jobName"] = "rk-77" + strings.Repeat("7", 1<<20) },
-		"a status of 1 MB":        func(d map[string]any) { d["status"] = strings.Repeat("FAILED", 1<<17) },
+		"a name of 256 KB":        func(d map[string]any) { d["jobName"] = "rk-77" + strings.Repeat("7", 1<<18) },
+		"a status of 256 KB":      func(d map[string]any) { d["status"] = strings.Repeat("FAILED", 1<<15) },
 		"a status in lower case":  func(d map[string]any) { d["status"] = "failed" },
 		"a hostile name":          func(d map[string]any) { d["jobName"] = hostile },
 		"a hostile id":            func(d map[string]any) { d["jobId"] = hostile },
-		"an id of 1 MB":           func(d map[string]any) { d["jobId"] = strings.Repeat("j", 1<<20) },
+		"an id of 256 KB":         func(d map[string]any) { d["jobId"] = strings.Repeat("j", 1<<18) },
 	} {
 		c.log.Reset()
 		_, _ = c.h.Invoke(t.Context(), c.event(c.token(p), change)) // an error or not: it must not matter
@@ -58,7 +59,7 @@ func TestOWASPAPI10HostileEventsOfTheEngine(t *testing.T) {
 		}
 	}
 	for _, payload := range []string{
-		strings.Repeat("[", 1<<20), `{"detail":` + strings.Repeat(`{"a":`, 1<<16),
+		strings.Repeat("[", 1<<18), `{"detail":` + strings.Repeat(`{"a":`, 1<<16),
 		string(c.event(c.token(p), func(d map[string]any) { d["attempts"] = hostile })),
 		string(c.event(c.token(p), func(d map[string]any) { d["container"] = []any{hostile} })),
 		string(c.event(c.token(p), func(d map[string]any) { container(d)["exitCode"] = 1e300 })),
@@ -76,7 +77,7 @@ func TestOWASPAPI10HostileEventsOfTheEngine(t *testing.T) {
 	for i, change := range []func(map[string]any){
 		func(d map[string]any) { d["statusReason"], container(d)["reason"] = hostile, "" },
 		func(d map[string]any) {
-			d["statusReason"], container(d)["reason"] = strings.Repeat(hostile, 20_000), ""
+			d["statusReason"], container(d)["reason"] = strings.Repeat(hostile, 1_000), ""
 		},
 		func(d map[string]any) { d["statusReason"], container(d)["reason"] = "\x00", hostile },
 		func(d map[string]any) {
@@ -85,7 +86,7 @@ func TestOWASPAPI10HostileEventsOfTheEngine(t *testing.T) {
 		func(d map[string]any) {
 			delete(container(d), "reason")
 			d["statusReason"] = ""
-			d["attempts"] = make([]map[string]any, 50_000)
+			d["attempts"] = make([]map[string]any, 5_000)
 			container(d)["exitCode"] = -1 << 62
 		},
 	} {
