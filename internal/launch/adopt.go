@@ -134,6 +134,13 @@ func (l *Local) Adopt(ctx context.Context) error {
 			l.log.Warn("the record of a job can't be read", "file", filepath.Join(l.recordsDir(), e.Name()), "error", err)
 			continue
 		}
+		if r.PID == 0 && r.End == nil {
+			// The process before was killed as it started the runner, which may
+			// be there all the same, and claim at any moment.
+			if r.PID = leaderNamed(id); r.PID != 0 {
+				r.Birth, _ = inspect(r.PID)
+			}
+		}
 		j := &job{record: r, settled: make(chan struct{})}
 		// All are known before the first end is told, for its judge asks
 		// whether another job of the execution is alive.

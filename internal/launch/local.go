@@ -162,7 +162,9 @@ func (l *Local) start(j *job, logDir string) error {
 	}
 	defer out.Close()
 
-	cmd := exec.Command(l.cfg.Runner)
+	// It takes no arguments. This one is for whoever has to find it without
+	// knowing its number: see Adopt.
+	cmd := exec.Command(l.cfg.Runner, j.JobID)
 	cmd.Env = l.environment(j, logDir)
 	cmd.Dir = logDir
 	cmd.Stdout, cmd.Stderr = out, out

@@ -93,6 +93,32 @@ func killSession(sid int, within time.Duration) int {
 
 // membersOf returns the processes of a session that have not ended.
 func membersOf(sid int) []int {
+	var found []int
+	for _, pid := range processes() {
+		if s, ok := readStat(pid); ok && s.session == sid && !s.gone() {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// leaderNamed returns the process that leads a session and has this as its last
+// argument; 0 if there is none.
+func leaderNamed(argument string) int {
+	for _, pid := range processes() {
+		line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+		if err != nil || !bytes.HasSuffix(line, []byte("\x00"+argument+"\x00")) {
+			continue
+		}
+		if s, ok := readStat(pid); ok && s.session == pid && !s.gone() {
+			return pid
+		}
+	}
+	return 0
+}
+
+// processes returns the numbers of all processes.
+func processes() []int {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil
@@ -101,11 +127,7 @@ func membersOf(sid int) []int {
 	names, _ := dir.Readdirnames(-1)
 	var found []int
 	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		if s, ok := readStat(pid); ok && s.session == sid && !s.gone() {
+		if pid, err := strconv.Atoi(name); err == nil {
 			found = append(found, pid)
 		}
 	}

@@ -33,6 +33,23 @@ func reap(cmd *exec.Cmd) (left int, err error) {
 	return killSession(cmd.Process.Pid, killWithin), err
 }
 
+// leaderNamed returns the process that leads its group and has this as its last
+// argument; 0 if there is none.
+func leaderNamed(argument string) int {
+	out, err := exec.Command("ps", "-axo", "pid=,pgid=,args=").Output()
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		if len(fields) > 3 && fields[0] == fields[1] && fields[len(fields)-1] == argument {
+			pid, _ := strconv.Atoi(fields[0])
+			return pid
+		}
+	}
+	return 0
+}
+
 // killSession kills the process group that a runner led: it can't tell here
 // which others were of its session.
 func killSession(sid int, _ time.Duration) int {

@@ -48,3 +48,33 @@ func TestHalfWrittenRecordOfAKilledProcessIsRemoved(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// A process that is killed between starting a runner and keeping its number
+// leaves a runner that may claim at any moment. To call it dead would let a
+// restart run beside it.
+func TestAdoptFindsTheRunnerWhoseNumberWasNotKept(t *testing.T) {
+	b := newBench(t, `trap 'exit 0' TERM; echo up > "$SAY"; sleep 1000 & wait`)
+	before := b.local()
+	id := b.launch(before, testRef)
+	b.heard()
+	if err := before.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := before.write(newRecord(id, testRef)); err != nil {
+		t.Fatal(err)
+	}
+	l := b.local()
+	if err := l.Adopt(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := alive(t, l, testRef); !slices.Equal(got, []string{id}) {
+		t.Fatalf("got %v alive, want %s", got, id)
+	}
+	if err := l.Stop(t.Context(), testRef, "", "cancelled"); err != nil {
+		t.Fatal(err)
+	}
+	want := JobEnd{Ref: testRef, JobID: id, Reason: "The runner ended without reporting a result"}
+	if end := wait(t, b.ends); end != want {
+		t.Errorf("got %+v, want %+v", end, want)
+	}
+}
