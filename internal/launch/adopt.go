@@ -204,13 +204,12 @@ func (l *Local) watch(j *job) {
 // been given to another process its session is long gone, and the one of that
 // number is a stranger's.
 func (l *Local) buryAdopted(j *job) {
-	if j.PID == 0 {
-		return
+	left := l.buryStrays(j)
+	birth, _ := inspect(j.PID)
+	if j.PID != 0 && (birth == "" || birth == j.Birth) && sameBoot(j.Birth) {
+		left += killSession(j.PID, killWithin)
 	}
-	if birth, _ := inspect(j.PID); birth != "" && birth != j.Birth || !sameBoot(j.Birth) {
-		return
-	}
-	l.jobLog(j).Info("adopted job ended", "killed_leftovers", killSession(j.PID, killWithin))
+	l.jobLog(j).Info("adopted job ended", "killed_leftovers", left)
 }
 
 // lives says whether the process of that number and birth has not ended.

@@ -193,6 +193,7 @@ func (l *Local) start(j *job, logDir string) error {
 // await takes the end of a job that this process started.
 func (l *Local) await(j *job, cmd *exec.Cmd) {
 	left, err := reap(cmd)
+	left += l.buryStrays(j)
 	if !l.enter() {
 		return // closed: the next process finds the record
 	}
@@ -200,6 +201,20 @@ func (l *Local) await(j *job, cmd *exec.Cmd) {
 	l.jobLog(j).Info("job ended", "state", cmd.ProcessState.String(), "killed_leftovers", left)
 	l.end(j, endOf(j, cmd.ProcessState, err))
 	l.deliver(j)
+}
+
+// buryStrays kills what the command of a job has started in a session of its
+// own, unless another job of its execution is alive, whose command it may be.
+func (l *Local) buryStrays(j *job) int {
+	l.mu.Lock()
+	for id, other := range l.jobs {
+		if id != j.JobID && other.Ref() == j.Ref() && !other.over {
+			l.mu.Unlock()
+			return 0
+		}
+	}
+	l.mu.Unlock()
+	return killStrays(j.Ref(), killWithin)
 }
 
 // exitNotStarted and exitConfig are exit codes of internal/runner.

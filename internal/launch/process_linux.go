@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"rekindle/internal/project"
 )
 
 // stat is what /proc/<pid>/stat says of a process; see proc_pid_stat(5).
@@ -75,10 +77,22 @@ func reap(cmd *exec.Cmd) (left int, err error) {
 // killSession kills every process of the session that a runner led, and returns
 // how many there were once they are gone, or after that time.
 func killSession(sid int, within time.Duration) int {
+	return killFound(func() []int { return membersOf(sid) }, within)
+}
+
+// killStrays does the same with the processes that have an execution's variables
+// as the runner gives them to its command: what the command has started in a
+// session of its own.
+func killStrays(ref project.Ref, within time.Duration) int {
+	return killFound(func() []int { return straysOf(ref) }, within)
+}
+
+// killFound kills what is found until nothing is.
+func killFound(find func() []int, within time.Duration) int {
 	killed := map[int]bool{}
 	deadline := time.Now().Add(within)
 	for {
-		left := membersOf(sid)
+		left := find()
 		for _, pid := range left {
 			killed[pid] = true
 			_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -96,6 +110,28 @@ func membersOf(sid int) []int {
 	var found []int
 	for _, pid := range processes() {
 		if s, ok := readStat(pid); ok && s.session == sid && !s.gone() {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// straysOf returns the processes of an execution that have not ended. The
+// environments of other users, which can't be read, are none of them.
+func straysOf(ref project.Ref) []int {
+	var found []int
+	for _, pid := range processes() {
+		environ, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+		if err != nil {
+			continue
+		}
+		ours := true
+		for _, v := range []string{
+			"EXECUTION_ID=" + strconv.FormatInt(ref.ExecutionID, 10), "TENANT_ID=" + ref.TenantID, "PROJECT_ID=" + ref.ProjectID,
+		} {
+			ours = ours && bytes.Contains(append([]byte{0}, environ...), []byte("\x00"+v+"\x00"))
+		}
+		if s, ok := readStat(pid); ours && ok && !s.gone() && pid != os.Getpid() {
 			found = append(found, pid)
 		}
 	}

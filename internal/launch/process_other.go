@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"rekindle/internal/project"
 )
 
 // inspect returns when a process was started, empty if there is none of that
@@ -32,6 +34,9 @@ func reap(cmd *exec.Cmd) (left int, err error) {
 	err = cmd.Wait()
 	return killSession(cmd.Process.Pid, killWithin), err
 }
+
+// killStrays finds nothing here: a process's environment can't be read.
+func killStrays(project.Ref, time.Duration) int { return 0 }
 
 // leaderNamed returns the process that leads its group and has this as its last
 // argument; 0 if there is none.

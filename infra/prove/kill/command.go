@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -21,7 +22,8 @@ import (
 //
 //	kill command HOME    takes its project's lock, starts a helper, says hello to
 //	                     the proof and does as that tells it
-//	kill helper HOME     is there, and holds the lock too
+//	kill helper HOME     is there, and holds the lock too unless it has left the
+//	                     command's session
 const (
 	commandName = "command"
 	helperName  = "helper"
@@ -75,14 +77,21 @@ func work(home string) error {
 	if err != nil {
 		return err
 	}
-	// The helper inherits the lock: while anything of this execution lives,
-	// nobody else of the project may.
+	// The helper inherits the lock: while it lives, no other command of the
+	// project may.
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	helper := exec.Command(self, helperName, home)
-	helper.ExtraFiles = []*os.File{lock}
+	if strings.ContainsAny(me.Execution[len(me.Execution)-1:], "02468") {
+		// That of every other execution leaves the session, as a server would.
+		// It ends just after the runner, so a restart may come a moment before:
+		// it must not be left, but it does not hold the lock.
+		helper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	} else {
+		helper.ExtraFiles = []*os.File{lock}
+	}
 	if err := helper.Start(); err != nil {
 		return fmt.Errorf("starting the helper: %w", err)
 	}
