@@ -49,7 +49,7 @@ type proof struct {
 
 // newProof builds a stack in home and starts it.
 func newProof(ctx context.Context, home string) (*proof, error) {
-	for _, folder := range []string{"bin", "data", "locks"} {
+	for _, folder := range []string{"bin", "data", "locks", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(home, folder), 0o755); err != nil {
 			return nil, err
 		}
@@ -82,7 +82,8 @@ func newProof(ctx context.Context, home string) (*proof, error) {
 	}
 	p := &proof{home: home, ctl: programs.Ctl, journal: journal{}, config: rig.Config{
 		Program: programs.Stack, Listen: address, Data: filepath.Join(home, "data"), Seed: filepath.Join(home, "seed.json"),
-		Environ: []string{"PROJECT_COMMAND=" + string(command), "PROJECT_HEARTBEAT_SECONDS=1"},
+		// A killed runner leaves its temporary folder: in this proof's own.
+		Environ: []string{"PROJECT_COMMAND=" + string(command), "PROJECT_HEARTBEAT_SECONDS=1", "TMPDIR=" + filepath.Join(home, "tmp")},
 		LogFile: filepath.Join(home, "stack.log"),
 	}}
 	if p.hub, err = openHub(home); err != nil {
