@@ -214,6 +214,8 @@ test("nothing scrolls sideways from 320 to 2560 pixels, with the longest texts i
     await bring(page, state);
     for (const width of [320, 390, 640, 768, 1024, 1280, 1920, 2560]) {
       await page.setViewportSize({ width, height: 800 });
+      // A page learns of its new size with its next frame.
+      await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
       const wide = await page.evaluate(() => {
         const limit = document.documentElement.clientWidth;
         const over = [...document.querySelectorAll("body *")].filter((element) => {
