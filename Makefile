@@ -140,7 +140,7 @@ load: $(NODE_MODULES) ## Has CLIENTS (64) call the local stack for SECONDS (60),
 	go run ./infra/prove/load -seconds $(SECONDS) -clients $(CLIENTS)
 
 .PHONY: lint
-lint: $(LINT_VENV) ## Checks formatting, Go code, and template.yaml before and after SAM's transform.
+lint: $(LINT_VENV) $(PORTAL_MODULES) ## Checks formatting, Go code, and template.yaml before and after SAM's transform.
 	@unformatted=$$(gofmt -l functions infra internal); \
 	if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...

@@ -63,7 +63,7 @@ export function Shell() {
         <div className={styles.bar}>
           <Link className={styles.brand} to="/projects">
             <Logo />
-            Rekindle
+            <span className={session === null ? undefined : styles.brandName}>Rekindle</span>
           </Link>
           {session !== null && (
             <div className={styles.who}>

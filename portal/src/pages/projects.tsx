@@ -195,7 +195,7 @@ function Empty({ filtered, onClear }: { filtered: boolean; onClear: () => void }
     return (
       <div className={`${ui.card ?? ""} ${ui.empty ?? ""}`}>
         <h2>No project matches</h2>
-        <p className={ui.soft}>Search and status are looked for in all of your projects.</p>
+        <p className={ui.soft}>Search and status look through all of your projects.</p>
         <Button onPress={onClear}>Show all projects</Button>
       </div>
     );
