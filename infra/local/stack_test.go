@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"rekindle/internal/launch"
 	"rekindle/internal/project"
 	"rekindle/internal/secretwatch"
 	"rekindle/internal/token"
@@ -284,7 +285,7 @@ func TestStackTakesTheEngineOfTheCloudsEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	const path = "/2015-03-31/functions/SettleFunction/invocations"
-	event := strings.NewReplacer("rk-100001", "rk-"+id, "4c7599ae-0a82-49aa-ba5a-4727fcce14a8", job).Replace(string(sample))
+	event := strings.NewReplacer("rk-100001-sam-local-stuck-site", launch.JobName(ref), "4c7599ae-0a82-49aa-ba5a-4727fcce14a8", job).Replace(string(sample))
 	if status, out := s.call("POST", path, event); status != 200 || out != nil {
 		t.Errorf("with a token of another secret: got %d %v", status, out)
 	}

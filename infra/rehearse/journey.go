@@ -130,7 +130,7 @@ type runner struct {
 // claim claims the last job's execution.
 func (j *journey) claim(execution int64) *runner {
 	w := &runner{j: j, path: "/api/worker/executions/" + strconv.FormatInt(execution, 10) + "/", job: j.cloud.engine.last()}
-	j.that(w.job.Name == "rk-"+strconv.FormatInt(execution, 10), "the last job is %q, want that of execution %d", w.job.Name, execution)
+	j.that(strings.HasPrefix(w.job.Name, "rk-"+strconv.FormatInt(execution, 10)+"-"), "the last job is %q, want that of execution %d", w.job.Name, execution)
 	w.report = j.call("POST", w.path+"claim", "", map[string]string{"runner_id": "runner-" + w.job.ID, "job_id": w.job.ID}, "Authorization", "Bearer "+w.job.Token).
 		is(200, "execution_id", strconv.FormatInt(execution, 10)).text("report_token")
 	return w

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"rekindle/internal/launch"
 	"rekindle/internal/token"
 )
 
@@ -37,7 +38,7 @@ func TestTokensOfTheEventsAreThoseOfTheSecret(t *testing.T) {
 		}
 	}
 	readJSON(t, filepath.Join("infra", "events", "settle-failed.json"), &settle)
-	if want := "rk-100001"; settle.Detail.JobName != want {
+	if want := launch.JobName(stuck); settle.Detail.JobName != want {
 		t.Errorf("settle-failed.json is of job %s, want %s", settle.Detail.JobName, want)
 	}
 	for _, v := range settle.Detail.Container.Environment {

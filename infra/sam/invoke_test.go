@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/batch"
 	"github.com/aws/aws-sdk-go-v2/service/batch/types"
 
+	"rekindle/internal/launch"
 	"rekindle/internal/project"
 )
 
@@ -162,8 +163,8 @@ func (b *bench) started(t *testing.T, projectID string, attempt int, body map[st
 	for _, j := range jobs.JobSummaryList {
 		names = append(names, aws.ToString(j.JobName))
 	}
-	if !slices.Contains(names, "rk-"+name) {
-		t.Errorf("the queue has had the jobs %v, want rk-%s among them", names, name)
+	if want := launch.JobName(p.Ref()); !slices.Contains(names, want) {
+		t.Errorf("the queue has had the jobs %v, want %s among them", names, want)
 	}
 }
 

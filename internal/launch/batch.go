@@ -36,8 +36,7 @@ type BatchConfig struct {
 }
 
 // Batch launches executions as AWS Batch jobs, one attempt each. A job is named
-// rk-<execution_id>, so that one whose submission's answer was lost can be
-// found.
+// by [JobName], so that one whose submission's answer was lost can be found.
 type Batch struct {
 	client *batch.Client
 	cfg    BatchConfig
@@ -56,7 +55,13 @@ func NewBatch(lookup func(string) (string, bool), cfg BatchConfig, options ...fu
 	}, options...)}, nil
 }
 
-func jobName(ref project.Ref) string { return "rk-" + strconv.FormatInt(ref.ExecutionID, 10) }
+// JobName returns the name of an execution's jobs: rk-<execution_id>-<project_uid>.
+// An execution's id is unique in its project alone, and two projects that start
+// in one millisecond may draw the same: by the id only, a tenant's cancel could
+// find another's job. Batch takes 128 letters, digits, hyphens and underscores.
+func JobName(ref project.Ref) string {
+	return "rk-" + strconv.FormatInt(ref.ExecutionID, 10) + "-" + ref.ProjectUID
+}
 
 // share is the tenant's fair-share identifier: alphanumeric, as Batch wants it.
 func share(tenantID string) string {
@@ -71,7 +76,7 @@ func share(tenantID string) string {
 func (b *Batch) Launch(ctx context.Context, ref project.Ref) (string, error) {
 	env := func(name, value string) types.KeyValuePair { return types.KeyValuePair{Name: &name, Value: &value} }
 	out, err := b.client.SubmitJob(ctx, &batch.SubmitJobInput{
-		JobName: aws.String(jobName(ref)), JobQueue: &b.cfg.Queue, JobDefinition: &b.cfg.Definition,
+		JobName: aws.String(JobName(ref)), JobQueue: &b.cfg.Queue, JobDefinition: &b.cfg.Definition,
 		ShareIdentifier:            aws.String(share(ref.TenantID)),
 		SchedulingPriorityOverride: aws.Int32(0),
 		RetryStrategy:              &types.RetryStrategy{Attempts: aws.Int32(1)},
@@ -99,7 +104,7 @@ func (b *Batch) Lookup(ctx context.Context, ref project.Ref) ([]string, error) {
 	var alive []string
 	pages := batch.NewListJobsPaginator(b.client, &batch.ListJobsInput{
 		JobQueue: &b.cfg.Queue,
-		Filters:  []types.KeyValuesPair{{Name: aws.String("JOB_NAME"), Values: []string{jobName(ref)}}},
+		Filters:  []types.KeyValuesPair{{Name: aws.String("JOB_NAME"), Values: []string{JobName(ref)}}},
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)

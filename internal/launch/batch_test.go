@@ -147,7 +147,7 @@ func TestBatchSubmitsTheJobOfTheExecution(t *testing.T) {
 		t.Fatalf("got %q, %v", id, err)
 	}
 	in := b.submitted[0]
-	if in["jobName"] != "rk-61000000000001" || in["jobQueue"] != "queue" || in["jobDefinition"] != "definition" {
+	if in["jobName"] != "rk-61000000000001-u" || in["jobQueue"] != "queue" || in["jobDefinition"] != "definition" {
 		t.Errorf("got %v", in)
 	}
 	// The limit, an extension of a day, and a quarter of an hour.
@@ -316,7 +316,7 @@ func TestBatchIsMadeOfSettings(t *testing.T) {
 func TestBatchLooksUpTheLivingOnEveryPage(t *testing.T) {
 	b := newBatchAPI(t)
 	for i, status := range []string{"FAILED", "SUBMITTED", "SUCCEEDED", "PENDING", "RUNNABLE", "STARTING", "RUNNING"} {
-		b.jobs["rk-61000000000001"] = append(b.jobs["rk-61000000000001"], map[string]any{"jobId": fmt.Sprintf("j%d", i), "jobName": "x", "status": status})
+		b.jobs["rk-61000000000001-u"] = append(b.jobs["rk-61000000000001-u"], map[string]any{"jobId": fmt.Sprintf("j%d", i), "jobName": "x", "status": status})
 	}
 	got, err := b.launcher().Lookup(t.Context(), batchRef)
 	if want := []string{"j1", "j3", "j4", "j5", "j6"}; err != nil || !slices.Equal(got, want) {
@@ -352,12 +352,29 @@ func TestBatchStopsTheJobOrAllOfAnUnclaimedExecution(t *testing.T) {
 		t.Errorf("the claiming job: got %v, calls %v", b.ended, b.calls)
 	}
 	for _, id := range []string{"a", "b"} {
-		b.jobs["rk-61000000000001"] = append(b.jobs["rk-61000000000001"], map[string]any{"jobId": id, "jobName": "x", "status": "RUNNABLE"})
+		b.jobs["rk-61000000000001-u"] = append(b.jobs["rk-61000000000001-u"], map[string]any{"jobId": id, "jobName": "x", "status": "RUNNABLE"})
 	}
 	b.ended = nil
 	b.answers["terminatejob"] = []func(http.ResponseWriter){fails(400, "ClientException")}
 	err := l.Stop(t.Context(), batchRef, "", "too long")
 	if err == nil || !strings.Contains(err.Error(), "job a") || !slices.Equal(b.ended, []string{"a: too long", "b: too long"}) {
 		t.Errorf("unclaimed: got %v, %v, want both asked and the error of the first", b.ended, err)
+	}
+}
+
+// Execution ids are unique in their project alone.
+func TestBatchNeverMeetsTheJobOfAnotherProjectsNamesake(t *testing.T) {
+	b := newBatchAPI(t)
+	l := b.launcher()
+	other := batchRef
+	other.TenantID, other.ProjectUID = "rival", "u2" // with the same execution id
+	if _, err := l.Launch(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	if jobs, err := l.Lookup(t.Context(), batchRef); err != nil || len(jobs) != 0 {
+		t.Errorf("got %v, %v, want none of another project's", jobs, err)
+	}
+	if err := l.Stop(t.Context(), batchRef, "", "cancelled"); err != nil || len(b.ended) != 0 {
+		t.Errorf("%v was stopped, %v", b.ended, err)
 	}
 }

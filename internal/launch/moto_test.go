@@ -51,8 +51,8 @@ func TestBatchOfMotoTakesTheLaunchersCalls(t *testing.T) {
 		t.Fatalf("got job %q, %v", id, err)
 	}
 	job := motoJob(t, endpoint, id)
-	if job.Name != "rk-77" {
-		t.Errorf("the job's name is %q, want rk-77", job.Name)
+	if job.Name != "rk-77-uid" {
+		t.Errorf("the job's name is %q, want rk-77-uid", job.Name)
 	}
 	if job.Definition != definition {
 		t.Errorf("the job's definition is %q, want the newest revision, %q", job.Definition, definition)

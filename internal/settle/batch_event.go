@@ -134,9 +134,10 @@ func withoutValue(err error) error {
 // for, if the job has that one's name. Its errors are for the log and say
 // nothing of the token.
 func (h *Handler) execution(job batchJob) (project.Ref, error) {
-	digits, ours := strings.CutPrefix(job.Name, "rk-")
+	rest, ours := strings.CutPrefix(job.Name, "rk-")
+	digits, uid, _ := strings.Cut(rest, "-")
 	id, err := strconv.ParseInt(digits, 10, 64)
-	if !ours || err != nil || id <= 0 || strconv.FormatInt(id, 10) != digits {
+	if !ours || uid == "" || err != nil || id <= 0 || strconv.FormatInt(id, 10) != digits {
 		return project.Ref{}, errors.New("the job's name is none of an execution's")
 	}
 	for _, v := range job.Container.Environment {
@@ -147,7 +148,7 @@ func (h *Handler) execution(job batchJob) (project.Ref, error) {
 		switch {
 		case err != nil:
 			return project.Ref{}, errors.New("the job's token is not valid")
-		case claims.ExecutionID != id:
+		case launch.JobName(claims.Ref()) != job.Name:
 			return project.Ref{}, errors.New("the job's token is another execution's")
 		}
 		return claims.Ref(), nil

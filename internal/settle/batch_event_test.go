@@ -60,7 +60,7 @@ func (c *cloud) event(token string, change func(detail map[string]any)) []byte {
 		c.t.Fatal(err)
 	}
 	detail := event["detail"].(map[string]any)
-	detail["jobName"], detail["jobId"] = "rk-77", "job-1"
+	detail["jobName"], detail["jobId"] = "rk-77-u-site", "job-1"
 	if change != nil {
 		change(detail)
 	}
@@ -194,11 +194,13 @@ func TestEventsThatAreNotOursArePassedOver(t *testing.T) {
 	}{
 		"another's job":               {c.event(c.token(p), named("nightly-report")), name},
 		"a name without a number":     {c.event(c.token(p), named("rk-")), name},
-		"a name that is not a number": {c.event(c.token(p), named("rk-77x")), name},
-		"a signed number":             {c.event(c.token(p), named("rk-+77")), name},
-		"a number with zeros":         {c.event(c.token(p), named("rk-077")), name},
-		"a negative number":           {c.event(c.token(p), named("rk--77")), name},
-		"a number of no size":         {c.event(c.token(p), named("rk-99999999999999999999")), name},
+		"a name that is not a number": {c.event(c.token(p), named("rk-77x-u-site")), name},
+		"a signed number":             {c.event(c.token(p), named("rk-+77-u-site")), name},
+		"a number with zeros":         {c.event(c.token(p), named("rk-077-u-site")), name},
+		"a negative number":           {c.event(c.token(p), named("rk--77-u-site")), name},
+		"a name without a project":    {c.event(c.token(p), named("rk-77-")), name},
+		"another project's job":       {c.event(c.token(p), named("rk-77-u-other")), "the job's token is another execution's"},
+		"a number of no size":         {c.event(c.token(p), named("rk-99999999999999999999-u-site")), name},
 		"a forged token":              {c.event(keyring(t, "f").Mint(token.Execution, p.Ref(), ""), nil), invalid},
 		"a report token":              {c.event(c.keys.Mint(token.Report, p.Ref(), "r"), nil), invalid},
 		"an empty token":              {c.event("", nil), invalid},
@@ -231,7 +233,7 @@ func TestPoisonIsRefused(t *testing.T) {
 		"", "secret", "null", "[]", "{}", `"secret"`, `{"detail":"secret"}`, good[:len(good)/2],
 		`{"source":"aws.batch","detail-type":"Batch Job Queue Blocked","detail":{"jobId":"1"}}`,
 		`{"source":"mine","detail-type":"Batch Job State Change","detail":{"jobId":"1"}}`,
-		`{"source":"aws.batch","detail-type":"Batch Job State Change","detail":{"jobName":"rk-77","status":"FAILED"}}`,
+		`{"source":"aws.batch","detail-type":"Batch Job State Change","detail":{"jobName":"rk-77-u-site","status":"FAILED"}}`,
 		`{"source":"aws.batch","detail-type":"Batch Job State Change","detail":{"container":{"exitCode":98765432109876543210}}}`,
 	} {
 		_, err := c.h.Invoke(t.Context(), []byte(payload))
@@ -268,7 +270,7 @@ func TestNoEnvironmentIsLogged(t *testing.T) {
 	forged := keyring(t, "f").Mint(token.Execution, p.Ref(), "")
 	for _, payload := range [][]byte{
 		c.event(forged, secret),
-		c.event(c.token(p), func(detail map[string]any) { secret(detail); detail["jobName"] = "rk-78" }),
+		c.event(c.token(p), func(detail map[string]any) { secret(detail); detail["jobName"] = "rk-78-u-site" }),
 		c.event(c.token(p), func(detail map[string]any) { secret(detail); detail["jobName"] = "other" }),
 		c.event(c.token(p), func(detail map[string]any) { secret(detail); detail["status"] = "RUNNING" }),
 		c.event(c.token(p), func(detail map[string]any) { secret(detail); detail["jobId"] = "job-2" }),

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unicode"
 
+	"rekindle/internal/launch"
 	"rekindle/internal/project"
 	"rekindle/internal/token"
 )
@@ -37,9 +38,9 @@ func TestOWASPAPI10HostileEventsOfTheEngine(t *testing.T) {
 			container(d)["environment"] = []any{variable(ours, strings.Repeat("a", 1<<18))}
 		},
 		"ten thousand variables":  func(d map[string]any) { container(d)["environment"] = make([]map[string]any, 10_000) },
-		"the right name twice":    func(d map[string]any) { d["jobName"] = "rk-77\x00rk-77" },
-		"digits of other scripts": func(d map[string]any) { d["jobName"] = "rk-７７" },
-		"a name of 256 KB":        func(d map[string]any) { d["jobName"] = "rk-77" + strings.Repeat("7", 1<<18) },
+		"the right name twice":    func(d map[string]any) { d["jobName"] = "rk-77-u-site\x00rk-77-u-site" },
+		"digits of other scripts": func(d map[string]any) { d["jobName"] = "rk-７７-u-site" },
+		"a name of 256 KB":        func(d map[string]any) { d["jobName"] = "rk-77-u-site" + strings.Repeat("7", 1<<18) },
 		"a status of 256 KB":      func(d map[string]any) { d["status"] = strings.Repeat("FAILED", 1<<15) },
 		"a status in lower case":  func(d map[string]any) { d["status"] = "failed" },
 		"a hostile name":          func(d map[string]any) { d["jobName"] = hostile },
@@ -91,7 +92,10 @@ func TestOWASPAPI10HostileEventsOfTheEngine(t *testing.T) {
 		},
 	} {
 		one := c.claimed(fmt.Sprintf("hostile-%d", i))
-		c.tell(c.event(c.token(one), change))
+		c.tell(c.event(c.token(one), func(d map[string]any) {
+			d["jobName"] = launch.JobName(one.Ref())
+			change(d)
+		}))
 		got := c.db.Read(t, one.Key)
 		if got.Status != project.Failed || got.Error == "" || len(got.Error) > project.MaxError {
 			t.Errorf("%d: got %s with an error of %d bytes", i, got.Status, len(got.Error))
