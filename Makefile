@@ -86,8 +86,9 @@ moto: deps $(MOTO_VENV) ## Runs the store's suite on a second, independent datab
 
 CHECKS ?= 340
 .PHONY: model
-model: deps ## Holds random interleavings against the state machine, CHECKS (340) of about 30 steps.
-	go test -count=1 -race -timeout 30m -v -run NoInterleaving ./internal/model -rapid.checks=$(CHECKS)
+model: $(NODE_MODULES) ## Holds random interleavings against the state machine, CHECKS (340) of about 30 steps, and crashes at each call.
+	go test -count=1 -timeout 30m -v -run NoInterleaving ./internal/model -rapid.checks=$(CHECKS)
+	go test -count=1 -timeout 30m -v -run CrashAtEach ./internal/model -recoveries
 
 $(MOTO_VENV): requirements-moto.txt
 	python3 -m venv --clear .venv/moto
