@@ -88,8 +88,11 @@ moto: $(NODE_MODULES) $(MOTO_VENV) ## Runs the store's suite on a second, indepe
 
 CHECKS ?= 340
 .PHONY: model
-model: $(NODE_MODULES) ## Holds random interleavings against the state machine, CHECKS (340) of about 30 steps, and crashes at each call.
+model: $(NODE_MODULES) ## Holds random interleavings against the state machine, CHECKS (340) of about 30 steps.
 	go test -count=1 -timeout 30m -v -run NoInterleaving ./internal/model -rapid.checks=$(CHECKS)
+
+.PHONY: crashes
+crashes: $(NODE_MODULES) ## Cuts each write path at each of its calls, and has each come after it who may: 8 minutes.
 	go test -count=1 -timeout 30m -v -run CrashAtEach ./internal/model -recoveries
 
 $(MOTO_VENV): requirements-moto.txt

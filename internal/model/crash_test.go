@@ -72,7 +72,7 @@ type recovery struct {
 	next func(w *world, act plan)
 }
 
-// all has each crash point met by each recovery. It takes minutes, so make model
+// all has each crash point met by each recovery. It takes minutes, so make crashes
 // does it; without it every path meets the first two.
 var all = flag.Bool("recoveries", false, "let each crash point meet each recovery")
 
