@@ -86,9 +86,9 @@ moto: $(NODE_MODULES) $(MOTO_VENV) ## Runs the store's suite on a second, indepe
 	REKINDLE_TEST_DATABASE=moto go test -count=1 -run Moto ./internal/launch
 	REKINDLE_TEST_DATABASE=moto go test -count=1 -short -run NoInterleaving ./internal/model
 
-CHECKS ?= 340
+CHECKS ?= 370
 .PHONY: model
-model: $(NODE_MODULES) ## Holds random interleavings against the state machine, CHECKS (340) of about 30 steps.
+model: $(NODE_MODULES) ## Holds random interleavings against the state machine, CHECKS (370) of about 28 steps.
 	go test -count=1 -timeout 30m -v -run NoInterleaving ./internal/model -rapid.checks=$(CHECKS)
 
 .PHONY: crashes

@@ -3,5 +3,5 @@
 // against the state machine. Each single write is observed and must be one step
 // that the table allows, and each answer must be true.
 //
-//	go test ./internal/model -rapid.checks=350   # about 10,000 steps
+//	go test ./internal/model -rapid.checks=370   # about 10,500 steps
 package model
