@@ -35,7 +35,7 @@ var portalTypes = map[string]string{
 }
 
 // notBuilt is what the portal's addresses answer before it was built.
-const notBuilt = "The portal is not built. Run `make portal`, and load this page again. The API is served without it.\n"
+const notBuilt = "The portal is not built. Run `make portal`, and load this page again. The API is served without it."
 
 // withPortal serves the built portal in dir beside the API, as CloudFront does
 // in an account: its files, and for its own addresses (a path without a file
@@ -87,11 +87,11 @@ func servePortal(w http.ResponseWriter, r *http.Request, dir, name string) {
 	file, info, err := openPortal(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		w.Header().Set("Cache-Control", "no-store")
-		text := "Not found\n"
+		text := "Not found"
 		if name == "index.html" {
 			text = notBuilt
 		}
-		http.Error(w, strings.TrimSuffix(text, "\n"), http.StatusNotFound)
+		http.Error(w, text, http.StatusNotFound)
 		return
 	}
 	if err != nil {

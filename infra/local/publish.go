@@ -21,6 +21,16 @@ type published struct {
 	PID      int               `json:"pid"`      // of the stack's process
 }
 
+// writeWhole writes a file for this user's eyes alone. It is written beside and
+// renamed: nobody reads a half of it, and a full disk or a kill leaves none to the
+// next start.
+func writeWhole(path string, text []byte) error {
+	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
 // publish writes the file, for this user's eyes alone, and returns what removes
 // it. A stack that was killed leaves one behind; the next one replaces it.
 func (s *localStack) publish(data, url string) (remove func() error, err error) {
@@ -32,11 +42,7 @@ func (s *localStack) publish(data, url string) (remove func() error, err error) 
 		panic(err) // texts and a number always marshal
 	}
 	path := filepath.Join(data, publishedFile)
-	// Written beside and renamed: who reads it never reads a half.
-	if err := os.WriteFile(path+".new", append(text, '\n'), 0o600); err != nil {
-		return nil, fmt.Errorf("saying where the stack is: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := writeWhole(path, append(text, '\n')); err != nil {
 		return nil, fmt.Errorf("saying where the stack is: %w", err)
 	}
 	return func() error {

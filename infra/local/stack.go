@@ -143,12 +143,7 @@ func keptSecret(path string) (string, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		secret := project.NewToken() + project.NewToken()
-		// Written beside and renamed: a full disk or a kill leaves no half of it
-		// to the next start.
-		if err = os.WriteFile(path+".new", []byte(secret), 0o600); err == nil {
-			err = os.Rename(path+".new", path)
-		}
-		if err != nil {
+		if err := writeWhole(path, []byte(secret)); err != nil {
 			return "", fmt.Errorf("a secret of this stack: %w", err)
 		}
 		return secret, nil

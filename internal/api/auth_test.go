@@ -88,10 +88,16 @@ func (l *login) with(route, token string) answer {
 
 var sixDigits = regexp.MustCompile(`\b\d{6}\b`)
 
-// code asks for a login code of globex and reads it from its mail.
+// code returns a login code of globex.
 func (l *login) code() string {
 	l.t.Helper()
-	if a := l.ask("globex"); a.status != 200 {
+	return l.codeOf("globex")
+}
+
+// codeOf asks for a login code of a slug and reads it from its mail.
+func (l *login) codeOf(slug string) string {
+	l.t.Helper()
+	if a := l.ask(slug); a.status != 200 {
 		l.t.Fatalf("asking for a code: %d %s", a.status, a.raw)
 	}
 	l.mu.Lock()

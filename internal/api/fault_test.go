@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -221,11 +221,10 @@ func timesOut(func() (*http.Response, error)) (*http.Response, error) { return n
 // losesReply reaches it, and nobody hears of it.
 func losesReply(next func() (*http.Response, error)) (*http.Response, error) {
 	resp, err := next()
-	if err == nil {
-		_, _ = io.Copy(io.Discard, resp.Body)
-		resp.Body.Close()
+	if err != nil {
+		return nil, dynamotest.Lost()
 	}
-	return nil, dynamotest.Lost()
+	return dynamotest.Drop(resp)
 }
 
 // slow answers nothing before its caller's time is over.
@@ -358,12 +357,7 @@ func (w *world) insertClaimed(id string) *project.Project {
 func (e *engine) asked(ref project.Ref) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, l := range e.launched {
-		if l == ref {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(e.launched, ref)
 }
 
 // mailed makes a tenant that gets its mail, with slug s<n>.
@@ -373,15 +367,4 @@ func (l *login) mailed(n string) {
 	if ok, err := l.db.PutTenant(l.t.Context(), &tenant); err != nil || !ok {
 		l.t.Fatalf("tenant: %t, %v", ok, err)
 	}
-}
-
-// codeOf asks for a login code of a slug and reads it from its mail.
-func (l *login) codeOf(slug string) string {
-	l.t.Helper()
-	if a := l.ask(slug); a.status != 200 {
-		l.t.Fatalf("asking for a code: %d %s", a.status, a.raw)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return sixDigits.FindString(l.mails[len(l.mails)-1].text)
 }

@@ -206,14 +206,10 @@ func (l *Local) await(j *job, cmd *exec.Cmd) {
 // buryStrays kills what the command of a job has started in a session of its
 // own, unless another job of its execution is alive, whose command it may be.
 func (l *Local) buryStrays(j *job) int {
-	l.mu.Lock()
-	for id, other := range l.jobs {
-		if id != j.JobID && other.Ref() == j.Ref() && !other.over {
-			l.mu.Unlock()
-			return 0
-		}
+	others := slices.DeleteFunc(l.alive(j.Ref()), func(id string) bool { return id == j.JobID })
+	if len(others) > 0 {
+		return 0
 	}
-	l.mu.Unlock()
 	return killStrays(j.Ref(), killWithin)
 }
 
@@ -248,16 +244,20 @@ func endOf(j *job, state *os.ProcessState, err error) JobEnd {
 
 // Lookup returns the ids of the execution's jobs that have not ended.
 func (l *Local) Lookup(_ context.Context, ref project.Ref) ([]string, error) {
+	return l.alive(ref), nil
+}
+
+func (l *Local) alive(ref project.Ref) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var alive []string
+	var ids []string
 	for id, j := range l.jobs {
 		if j.Ref() == ref && !j.over {
-			alive = append(alive, id)
+			ids = append(ids, id)
 		}
 	}
-	slices.Sort(alive)
-	return alive, nil
+	slices.Sort(ids)
+	return ids
 }
 
 // Stop asks a job, or every job of the execution if jobID is empty, to end: its

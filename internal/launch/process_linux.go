@@ -125,11 +125,12 @@ func straysOf(ref project.Ref) []int {
 		if err != nil {
 			continue
 		}
+		environ = append([]byte{0}, environ...)
 		ours := true
 		for _, v := range []string{
 			"EXECUTION_ID=" + strconv.FormatInt(ref.ExecutionID, 10), "TENANT_ID=" + ref.TenantID, "PROJECT_ID=" + ref.ProjectID,
 		} {
-			ours = ours && bytes.Contains(append([]byte{0}, environ...), []byte("\x00"+v+"\x00"))
+			ours = ours && bytes.Contains(environ, []byte("\x00"+v+"\x00"))
 		}
 		if s, ok := readStat(pid); ours && ok && !s.gone() && pid != os.Getpid() {
 			found = append(found, pid)

@@ -2,7 +2,7 @@ package model_test
 
 import (
 	"flag"
-	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,7 +126,7 @@ func TestEveryWritePathSurvivesACrashAtEachOfItsCalls(t *testing.T) {
 						t.Errorf("died at call %d, then came %s: %s", n, recovery.name, fault)
 					}
 					if t.Failed() {
-						t.Fatalf("what happened:\n%s", w.story())
+						t.Fatalf("what happened:\n%s", strings.Join(w.happened, "\n"))
 					}
 				}
 				points++
@@ -140,15 +140,4 @@ func TestEveryWritePathSurvivesACrashAtEachOfItsCalls(t *testing.T) {
 		})
 	}
 	t.Logf("%d crash points on %d paths, %d recoveries", points-len(crashes), len(crashes), worlds)
-}
-
-// story is what happened in a world, for whoever reads a failure.
-func (w *world) story() string {
-	w.notes.Lock()
-	defer w.notes.Unlock()
-	s := ""
-	for _, line := range w.happened {
-		s += fmt.Sprintln(line)
-	}
-	return s
 }

@@ -292,9 +292,7 @@ func (w *world) intercept(operation string, next func() (*http.Response, error))
 	if strikes && err == nil {
 		switch f.kind {
 		case loseReply, loseAll:
-			_, _ = io.Copy(io.Discard, resp.Body)
-			resp.Body.Close()
-			return nil, lost{}
+			return dynamotest.Drop(resp)
 		case crossAfter:
 			w.cross(f.inner)
 		}
@@ -331,13 +329,6 @@ func (w *world) cross(inner []plan) {
 	w.current, w.fault = outer, fault
 	w.mu.Unlock()
 }
-
-// lost is a connection that broke, which the client retries.
-type lost struct{}
-
-func (lost) Error() string   { return "the connection was lost" }
-func (lost) Temporary() bool { return true }
-func (lost) Timeout() bool   { return true }
 
 // answer is what a function answered.
 type answer struct {

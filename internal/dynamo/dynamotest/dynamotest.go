@@ -226,9 +226,7 @@ func (w *Wire) LoseReply(operation string, n int) {
 	w.Set(func(op string, number int, next func() (*http.Response, error)) (*http.Response, error) {
 		resp, err := next()
 		if op == operation && number == n && err == nil {
-			_, _ = io.Copy(io.Discard, resp.Body)
-			resp.Body.Close()
-			return nil, &lost{}
+			return Drop(resp)
 		}
 		return resp, err
 	})
@@ -237,6 +235,13 @@ func (w *Wire) LoseReply(operation string, n int) {
 // Lost returns what a client sees of a connection that broke: an error that the
 // SDK retries.
 func Lost() error { return &lost{} }
+
+// Drop loses an answer that the server gave.
+func Drop(resp *http.Response) (*http.Response, error) {
+	_, _ = io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	return nil, Lost()
+}
 
 // lost is what a client sees of a connection that broke while it waited: an
 // error that the SDK retries.

@@ -135,7 +135,6 @@ function Running({ status, onCancel, live = false }: Props) {
 
 /** What happened, when, and what to do. */
 function Failed({ status, verdict, starter, live = false }: Props) {
-  const length = between(status.execution_started_at, status.execution_completed_at);
   const outcome = status.attempts.find((a) => a.attempt === status.attempt)?.outcome ?? "failed";
   const titles = { timed_out: "The last run took too long", cancelled: "The last run was cancelled", failed: "The last run failed", completed: "The last run failed" };
   const todo = {
@@ -149,18 +148,7 @@ function Failed({ status, verdict, starter, live = false }: Props) {
       <h2 id="situation">{titles[outcome]}</h2>
       {outcome !== "cancelled" && <p className={styles.error}>{status.execution_error ?? "No reason was given."}</p>}
       <dl className={styles.facts}>
-        <div>
-          <dt>Ended</dt>
-          <dd>{status.execution_completed_at === null ? "–" : <Time iso={status.execution_completed_at} />}</dd>
-        </div>
-        <div>
-          <dt>After</dt>
-          <dd>{length === null ? "–" : formatDuration(length)}</dd>
-        </div>
-        <div>
-          <dt>Attempt</dt>
-          <dd>{status.attempt}</dd>
-        </div>
+        <End status={status} lasted="After" />
         {status.progress.percent > 0 && (
           <div>
             <dt>Got to</dt>
@@ -189,24 +177,33 @@ function Failed({ status, verdict, starter, live = false }: Props) {
   );
 }
 
-function Completed({ status, live = false }: Props) {
+/** When a run ended, and how long it lasted. */
+function End({ status, lasted }: { status: Props["status"]; lasted: string }) {
   const length = between(status.execution_started_at, status.execution_completed_at);
+  return (
+    <>
+      <div>
+        <dt>Ended</dt>
+        <dd>{status.execution_completed_at === null ? "–" : <Time iso={status.execution_completed_at} />}</dd>
+      </div>
+      <div>
+        <dt>{lasted}</dt>
+        <dd>{length === null ? "–" : formatDuration(length)}</dd>
+      </div>
+      <div>
+        <dt>Attempt</dt>
+        <dd>{status.attempt}</dd>
+      </div>
+    </>
+  );
+}
+
+function Completed({ status, live = false }: Props) {
   return (
     <>
       <h2 id="situation">Completed</h2>
       <dl className={styles.facts}>
-        <div>
-          <dt>Ended</dt>
-          <dd>{status.execution_completed_at === null ? "–" : <Time iso={status.execution_completed_at} />}</dd>
-        </div>
-        <div>
-          <dt>Took</dt>
-          <dd>{length === null ? "–" : formatDuration(length)}</dd>
-        </div>
-        <div>
-          <dt>Attempt</dt>
-          <dd>{status.attempt}</dd>
-        </div>
+        <End status={status} lasted="Took" />
       </dl>
       <DownloadButton projectId={status.project_id} label="Download the result">
         {!live && (
