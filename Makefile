@@ -22,6 +22,7 @@ LINT_VENV := .venv/lint/installed
 MOTO_VENV := .venv/moto/installed
 REHEARSE_VENV := .venv/rehearse/installed
 SAM_VENV := .venv/sam/installed
+BENCH_VENV := .venv/bench/installed
 
 .PHONY: help
 help: ## Lists the targets.
@@ -168,6 +169,12 @@ audit: ## Looks for known vulnerabilities in what the project depends on. AUDIT_
 .PHONY: bench
 bench: sizes ## Measures speed, and the sizes of the functions. BENCHTIME=1x is a quick look.
 	go test -run '^$$' -bench . -benchmem $(if $(BENCHTIME),-benchtime $(BENCHTIME)) ./internal/...
+
+# What Rekindle is measured beside: the same calls in Python.
+$(BENCH_VENV): requirements-bench.txt
+	python3 -m venv --clear .venv/bench
+	.venv/bench/bin/pip install --quiet --disable-pip-version-check --requirement requirements-bench.txt
+	@touch $@
 
 .PHONY: sizes
 sizes: build ## Prints the size of each function, in bytes, and fails one over its limit.
