@@ -29,7 +29,9 @@ type section struct {
 
 // sections are all there are, in the table's order. Set in main, for the help
 // names them.
-var sections = []section{}
+var sections = []section{
+	{"calls", "DynamoDB's calls and capacity units of one request", runCalls},
+}
 
 // env is what a section gets.
 type env struct {
@@ -64,7 +66,7 @@ type options struct {
 	update    string
 }
 
-const usage = `Measures Rekindle's speed and cost, and prints a table. Called in the module's folder.
+const usageText = `Measures Rekindle's speed and cost, and prints a table. Called in the module's folder.
 
 Usage: go run ./infra/bench [flags]
 
@@ -89,7 +91,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	f.Usage = func() { fmt.Fprintf(stderr, usage, strings.Join(names, ", "), beginMark, endMark) }
+	f.Usage = func() { fmt.Fprintf(stderr, usageText, strings.Join(names, ", "), beginMark, endMark) }
 	f.BoolVar(&o.quick, "quick", false, "")
 	f.IntVar(&o.rounds, "count", 1, "")
 	f.StringVar(&only, "only", "", "")

@@ -17,6 +17,7 @@ import (
 	"rekindle/internal/dynamo"
 	"rekindle/internal/dynamo/dynamotest"
 	"rekindle/internal/project"
+	"rekindle/internal/token"
 )
 
 // canned answers every request with one body, as a database without latency.
@@ -37,13 +38,52 @@ func (m memory) Load(context.Context, string, project.Key) (*project.Session, *p
 	return m.session, m.p, m.tenant, nil
 }
 func (m memory) TouchSession(context.Context, string, time.Time) error { return nil }
+func (m memory) TakeTrialSlot(context.Context, *project.Tenant, project.Start) (*project.Project, error) {
+	return m.p, nil
+}
+func (m memory) Start(context.Context, project.Start) (*project.Project, error) { return m.p, nil }
+func (m memory) Settle(context.Context, project.Settlement) (*project.Project, error) {
+	return m.p, nil
+}
+func (m memory) Claim(context.Context, project.Ref, project.Claim, time.Time) (*project.Project, error) {
+	return m.p, nil
+}
+func (m memory) Heartbeat(context.Context, project.Ref, string, *project.Progress, time.Time) (*project.Project, error) {
+	return m.p, nil
+}
+func (m memory) KeepLate(context.Context, project.Ref, string, project.Late) error { return nil }
+func (m memory) Get(context.Context, project.Key) (*project.Project, error)        { return m.p, nil }
+
+// remembered is a tenant with a project in some status.
+func remembered(status project.Status) memory {
+	m := memory{
+		session: &project.Session{TenantID: "acme", ExpiresAt: noon.Add(time.Hour), LastSeen: noon},
+		tenant:  &project.Tenant{ID: "acme", Subscription: project.Active},
+		p:       &project.Project{Key: key("site"), UID: "u", Name: "N", Description: "D", Objectives: "O", ActivationCode: "h", Status: status},
+	}
+	if status != project.Pending {
+		m.p.ExecutionID, m.p.Attempt, m.p.StartedAt = 77, 1, noon
+		a := project.Attempt{ExecutionID: 77, Number: 1, StartedAt: noon}
+		if status == project.Failed {
+			m.p.CompletedAt, m.p.Error = noon, "it broke"
+			a.CompletedAt, a.Outcome, a.Error = noon, project.OutcomeFailed, "it broke"
+		}
+		m.p.Attempts = map[int64]project.Attempt{77: a}
+	}
+	return m
+}
 
 func measure(b *testing.B, h *api.Handler) {
-	payload := eventOf(b, action("status", "site"))
+	measureCall(b, h, eventOf(b, action("status", "site")), 300)
+}
+
+// measureCall measures a call whose answer has so many bytes at least.
+func measureCall(b *testing.B, h *api.Handler, payload []byte, least int) {
+	b.Helper()
 	b.ReportAllocs()
 	for b.Loop() {
 		out, err := h.Invoke(context.Background(), payload)
-		if err != nil || len(out) < 300 {
+		if err != nil || len(out) < least || !strings.HasPrefix(string(out), `{"statusCode":200,`) {
 			b.Fatalf("%v %s", err, out)
 		}
 	}
@@ -53,15 +93,44 @@ var quiet = api.Options{Now: func() time.Time { return noon }, Log: slog.New(slo
 
 // BenchmarkStatusHandler is a status request without database and client.
 func BenchmarkStatusHandler(b *testing.B) {
-	measure(b, api.NewStatus(memory{
-		session: &project.Session{TenantID: "acme", ExpiresAt: noon.Add(time.Hour), LastSeen: noon},
-		tenant:  &project.Tenant{ID: "acme", Subscription: project.Active},
-		p: &project.Project{
-			Key: key("site"), UID: "u", Name: "N", Description: "D", Objectives: "O", ActivationCode: "h", Status: project.Failed,
-			ExecutionID: 77, Attempt: 1, StartedAt: noon, CompletedAt: noon, Error: "it broke",
-			Attempts: map[int64]project.Attempt{77: {ExecutionID: 77, Number: 1, StartedAt: noon, CompletedAt: noon, Outcome: project.OutcomeFailed, Error: "it broke"}},
-		},
-	}, project.DefaultTimeout, quiet))
+	measure(b, api.NewStatus(remembered(project.Failed), project.DefaultTimeout, quiet))
+}
+
+// idle is an engine that forgets at once what it was asked.
+type idle struct{}
+
+func (idle) Launch(context.Context, project.Ref) (string, error)   { return "job-1", nil }
+func (idle) Lookup(context.Context, project.Ref) ([]string, error) { return nil, nil }
+
+// BenchmarkRunHandler is a run without database, client and engine.
+func BenchmarkRunHandler(b *testing.B) {
+	measureCall(b, api.NewRun(remembered(project.Pending), idle{}, "/out", quiet), eventOf(b, action("run", "site")), 200)
+}
+
+// BenchmarkRestartHandler is a restart without database, client and engine.
+func BenchmarkRestartHandler(b *testing.B) {
+	measureCall(b, api.NewRestart(remembered(project.Failed), idle{}, "/out", quiet), eventOf(b, action("restart", "site")), 200)
+}
+
+// BenchmarkHeartbeatHandler is a heartbeat with its progress, the commonest of
+// all calls, without database and client: its token is checked.
+func BenchmarkHeartbeatHandler(b *testing.B) {
+	keys, err := token.NewKeyring(strings.Repeat("k", token.MinSecret))
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := remembered(project.Running)
+	h := api.NewWorker(m, api.WorkerConfig{Keys: keys, Timeout: project.DefaultTimeout, Heartbeat: 30 * time.Second}, quiet)
+	event := events.APIGatewayV2HTTPRequest{
+		Version: "2.0", RouteKey: "POST /api/worker/executions/{execution_id}/heartbeat", PathParameters: map[string]string{"execution_id": "77"},
+		Headers: map[string]string{"authorization": "Bearer " + keys.Mint(token.Report, m.p.Ref(), "runner-1"), "content-type": "application/json"},
+		Body:    `{"progress":{"percent":40,"message":"Generating pages"}}`,
+	}
+	payload, err := json.Marshal(event)
+	if err != nil {
+		b.Fatal(err)
+	}
+	measureCall(b, h, payload, 100)
 }
 
 // BenchmarkStatusThroughClient is the same through the DynamoDB client, its
