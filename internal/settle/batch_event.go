@@ -11,6 +11,7 @@ import (
 
 	"rekindle/internal/launch"
 	"rekindle/internal/project"
+	"rekindle/internal/telemetry"
 	"rekindle/internal/token"
 )
 
@@ -31,7 +32,7 @@ func NewHandler(settler *Settler, keys *token.Keyring, log *slog.Logger) *Handle
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Handler{settler: settler, keys: keys, log: log}
+	return &Handler{settler: settler, keys: keys, log: telemetry.WithRequestIDs(log)}
 }
 
 // batchEvent is as much of the event as is needed. Its detail is like the

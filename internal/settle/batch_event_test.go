@@ -11,9 +11,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
 	"rekindle/internal/project"
 	"rekindle/internal/secretwatch"
 	"rekindle/internal/settle"
+	"rekindle/internal/telemetry"
+	"rekindle/internal/telemetry/emftest"
 	"rekindle/internal/token"
 )
 
@@ -29,7 +33,7 @@ type cloud struct {
 
 func newCloud(t *testing.T) *cloud {
 	c := &cloud{fixture: newFixture(t), keys: keyring(t, "s")}
-	log := secretwatch.New(slog.NewJSONHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := secretwatch.New(telemetry.NewHandler(slog.NewJSONHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug}), "Rekindle/test"))
 	c.h = settle.NewHandler(settle.New(c.db, c.jobs, nil, log), c.keys, log)
 	return c
 }
@@ -105,6 +109,25 @@ func TestEventOfAFailedJobFailsItsExecutionOnce(t *testing.T) {
 	c.tell(c.event(c.token(p), succeeded)) // out of order, and wrong
 	if !reflect.DeepEqual(before, c.db.Item(t, p.Key)) {
 		t.Error("an event that came again changed the item")
+	}
+}
+
+func TestEventsAreCountedOnceAndKnowTheirInvocation(t *testing.T) {
+	c := newCloud(t)
+	p := c.claimed("site")
+	ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "invocation-1"})
+	for range 2 {
+		if _, err := c.h.Invoke(ctx, c.event(c.token(p), nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := emftest.Count(t, c.log.String()); got["Failed Reason=engine"] != 1 || got["Failed"] != 1 || len(got) != 2 {
+		t.Errorf("the log counts %v, want one failure by the engine", got)
+	}
+	for line := range strings.Lines(c.log.String()) {
+		if !strings.Contains(line, `"request_id":"invocation-1"`) {
+			t.Errorf("a line does not say whose it is: %s", line)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"rekindle/internal/launch"
 	"rekindle/internal/project"
+	"rekindle/internal/telemetry"
 )
 
 // Store is what settling needs of the store. The methods are documented at
@@ -42,7 +43,7 @@ func New(store Store, finder Finder, now func() time.Time, log *slog.Logger) *Se
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Settler{store: store, finder: finder, now: now, log: log}
+	return &Settler{store: store, finder: finder, now: now, log: telemetry.WithRequestIDs(log)}
 }
 
 // JobEnded takes word that a job has ended; it may come late, twice and out of
@@ -91,12 +92,17 @@ func (s *Settler) JobEnded(ctx context.Context, end launch.JobEnd) error {
 		}
 		st.Unclaimed = true
 	}
-	if _, err := s.store.Settle(ctx, st); err != nil && project.CodeOf(err) != project.CodeAttemptClosed {
+	p, err = s.store.Settle(ctx, st)
+	if err != nil && project.CodeOf(err) != project.CodeAttemptClosed {
 		return fmt.Errorf("failing an execution whose job has ended: %w", err)
 	} else if err != nil {
 		log.InfoContext(ctx, "job ended: its execution has changed meanwhile")
 		return nil
 	}
-	log.WarnContext(ctx, "execution failed by the end of its job", "reason", st.Error)
+	var metrics telemetry.Metrics
+	if st.WroteBy(p) {
+		metrics.CountOf(telemetry.Failed, telemetry.Engine)
+	}
+	log.WarnContext(ctx, "execution failed by the end of its job", "reason", st.Error, metrics.Attr())
 	return nil
 }
