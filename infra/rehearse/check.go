@@ -226,7 +226,7 @@ func (c *checks) permitted(t mapping, alias, service string, fits func(sourceARN
 // rules checks what EventBridge does.
 func (c *checks) rules(t mapping) {
 	rules := ofType(t, "AWS::Events::Rule")
-	c.that(len(rules) == 2, "there are %d rules, want the schedule's and the one for jobs' ends", len(rules))
+	c.that(len(rules) == 3, "there are %d rules, want the schedule's, the one for jobs' ends and the one for failed projects", len(rules))
 	schedules := slices.DeleteFunc(slices.Clone(rules), func(id string) bool { return at(properties(t, id), "ScheduleExpression") != "rate(1 hour)" })
 	c.that(len(schedules) == 1, "%d rules fire each hour, want the sweep's alone", len(schedules))
 	for _, id := range rules {
@@ -235,8 +235,7 @@ func (c *checks) rules(t mapping) {
 		if len(targets) != 1 {
 			continue
 		}
-		alias, _ := at(targets[0], "Arn", "Ref").(string)
-		c.that(at(resourcesOf(t)[alias], "Type") == "AWS::Lambda::Alias", "%s calls %s: want a function's alias", id, text(at(targets[0], "Arn")))
+		called, _ := at(targets[0], "Arn", "Ref").(string)
 		c.that(at(targets[0], "RetryPolicy", "MaximumRetryAttempts") != nil, "%s has no retry policy", id)
 		queue := ""
 		for _, q := range ofType(t, "AWS::SQS::Queue") {
@@ -248,8 +247,17 @@ func (c *checks) rules(t mapping) {
 		c.that(slices.ContainsFunc(ofType(t, "AWS::SQS::QueuePolicy"), func(p string) bool {
 			return refers(at(properties(t, p), "Queues"), queue) && refers(at(properties(t, p), "PolicyDocument"), id)
 		}), "%s may not send to its dead-letter queue %s: its policy does not name the rule", id, queue)
-		c.that(c.permitted(t, alias, "events.amazonaws.com", func(arn string) bool { return strings.Contains(arn, `"`+id+`"`) }),
-			"EventBridge may not call %s for %s: there is no permission", alias, id)
+		switch kind := at(resourcesOf(t)[called], "Type"); kind {
+		case "AWS::Lambda::Alias":
+			c.that(c.permitted(t, called, "events.amazonaws.com", func(arn string) bool { return strings.Contains(arn, `"`+id+`"`) }),
+				"EventBridge may not call %s for %s: there is no permission", called, id)
+		case "AWS::SNS::Topic":
+			c.that(slices.ContainsFunc(ofType(t, "AWS::SNS::TopicPolicy"), func(p string) bool {
+				return refers(at(properties(t, p), "Topics"), called) && refers(at(properties(t, p), "PolicyDocument"), id)
+			}), "EventBridge may not publish to %s for %s: its policy does not name the rule", called, id)
+		default:
+			c.that(false, "%s calls %s: want a function's alias or a topic", id, text(at(targets[0], "Arn")))
+		}
 	}
 }
 

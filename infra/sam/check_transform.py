@@ -85,10 +85,12 @@ def problems():
     for name, r in of_type(one, "AWS::Lambda::Permission").items():
         if not r["Properties"]["FunctionName"].get("Ref", "").endswith("Aliaslive"):
             yield f"{name} lets others call {r['Properties']['FunctionName']}, not the alias"
+    topics = of_type(one, "AWS::SNS::Topic")
     for name, r in of_type(one, "AWS::Events::Rule").items():
         for target in r["Properties"]["Targets"]:
-            if not target["Arn"].get("Ref", "").endswith("Aliaslive"):
-                yield f"{name} calls {target['Arn']}, not the alias"
+            called = target["Arn"].get("Ref", "")
+            if not called.endswith("Aliaslive") and called not in topics:
+                yield f"{name} calls {target['Arn']}, neither an alias nor a topic"
             if "DeadLetterConfig" not in target:
                 yield f"{name} has no queue for what it can't deliver"
     for name, r in of_type(one, "AWS::Lambda::EventInvokeConfig").items():

@@ -120,6 +120,7 @@ func TestPoliciesAllowWhatTheCodeCallsAndNoMore(t *testing.T) {
 			"dynamodb:Query":      {"${ProjectsTable.Arn}/index/status-started-at"},
 			"dynamodb:GetItem":    {projects},
 			"dynamodb:UpdateItem": {projects},
+			"dynamodb:PutItem":    {"SweepsTable.Arn"},
 			"batch:TerminateJob":  {batch + "job/*"},
 			"batch:ListJobs":      {"*"},
 		},
@@ -216,6 +217,10 @@ func TestRolesAllowTheirServiceAlone(t *testing.T) {
 		"DeploymentRole": {"codedeploy.amazonaws.com", []string{
 			"cloudwatch:DescribeAlarms", "lambda:GetAlias", "lambda:GetProvisionedConcurrencyConfig", "lambda:UpdateAlias",
 		}},
+		"EventsPipeRole": {"pipes.amazonaws.com", []string{
+			"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams",
+			"events:PutEvents", "logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage",
+		}},
 	} {
 		p := at(root, "Resources", id, "Properties")
 		trust, _ := at(p, "AssumeRolePolicyDocument", "Statement").([]any)
@@ -234,8 +239,8 @@ func TestRolesAllowTheirServiceAlone(t *testing.T) {
 			t.Errorf("%s allows %v, want %v", id, got, want.actions)
 		}
 	}
-	if roles := resources(root, "AWS::IAM::Role"); len(roles) != 2 {
-		t.Errorf("there are %d roles, want the 2 that this test knows", len(roles))
+	if roles := resources(root, "AWS::IAM::Role"); len(roles) != 3 {
+		t.Errorf("there are %d roles, want the 3 that this test knows", len(roles))
 	}
 }
 
