@@ -27,10 +27,12 @@ type section struct {
 	run   func(ctx context.Context, e *env) ([]row, error)
 }
 
-// sections are all there are, in the table's order. Set in main, for the help
-// names them.
+// sections are all there are, in the table's order.
 var sections = []section{
 	{"calls", "DynamoDB's calls and capacity units of one request", runCalls},
+	{"handlers", "The handlers without the database", runHandlers},
+	{"endtoend", "Requests to the local stack", runEndToEnd},
+	{"sizes", "The functions' binaries", runSizes},
 }
 
 // env is what a section gets.
