@@ -32,6 +32,7 @@ var sections = []section{
 	{"calls", "DynamoDB's calls and capacity units of one request", runCalls},
 	{"handlers", "The handlers without the database", runHandlers},
 	{"endtoend", "Requests to the local stack", runEndToEnd},
+	{"sweep", "The sweep of stuck projects among healthy ones", runSweeps},
 	{"sizes", "The functions' binaries", runSizes},
 }
 
