@@ -14,7 +14,7 @@ import (
 
 func main() {
 	r := settings.From(nil)
-	store, cfg := r.Store(true), api.AuthConfig{Hasher: r.Hasher(), Sender: mail.SESFrom(r)}
+	store, cfg := r.Store(settings.Sessions), api.AuthConfig{Hasher: r.Hasher(), Sender: mail.SESFrom(r)}
 	r.Start(func(log *slog.Logger) lambda.Handler {
 		return api.NewAuth(store, cfg, api.Options{Log: log})
 	})

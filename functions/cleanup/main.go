@@ -13,7 +13,7 @@ import (
 
 func main() {
 	r := settings.From(nil)
-	store, stopper := r.Store(false), launch.BatchStopperFrom(r)
+	store, stopper := r.Store(settings.Sweeps), launch.BatchStopperFrom(r)
 	cfg := sweep.Config{Timeout: r.Timeout(), Heartbeat: r.HeartbeatTimeout()}
 	r.Start(func(log *slog.Logger) lambda.Handler {
 		return sweep.New(store, stopper, cfg, nil, log)

@@ -15,7 +15,7 @@ import (
 
 func main() {
 	r := settings.From(nil)
-	store, stopper, hasher := r.Store(true), launch.BatchStopperFrom(r), r.Hasher()
+	store, stopper, hasher := r.Store(settings.Sessions), launch.BatchStopperFrom(r), r.Hasher()
 	cfg := api.ProjectsConfig{Timeout: r.Timeout(), Outputs: output.S3From(r)}
 	r.Start(func(log *slog.Logger) lambda.Handler {
 		return api.NewProjects(store, stopper, hasher, cfg, api.Options{Log: log})

@@ -13,7 +13,7 @@ import (
 
 func main() {
 	r := settings.From(nil)
-	store, launcher, output := r.Store(true), launch.BatchFrom(r), r.OutputBase()
+	store, launcher, output := r.Store(settings.Sessions), launch.BatchFrom(r), r.OutputBase()
 	r.Start(func(log *slog.Logger) lambda.Handler {
 		return api.NewRun(store, launcher, output, api.Options{Log: log})
 	})

@@ -13,7 +13,7 @@ import (
 
 func main() {
 	r := settings.From(nil)
-	store, finder, keys := r.Store(false), launch.BatchStopperFrom(r), r.Keys()
+	store, finder, keys := r.Store(settings.Nothing), launch.BatchStopperFrom(r), r.Keys()
 	r.Start(func(log *slog.Logger) lambda.Handler {
 		return settle.NewHandler(settle.New(store, finder, nil, log), keys, log)
 	})

@@ -13,7 +13,7 @@ import (
 
 func main() {
 	r := settings.From(nil)
-	store, timeout := r.Store(true), r.Timeout()
+	store, timeout := r.Store(settings.Sessions), r.Timeout()
 	r.Start(func(log *slog.Logger) lambda.Handler {
 		return api.NewStatus(store, timeout, api.Options{Log: log})
 	})

@@ -14,7 +14,7 @@ import (
 
 func main() {
 	r := settings.From(nil)
-	store := r.Store(false)
+	store := r.Store(settings.Nothing)
 	cfg := api.WorkerConfig{
 		Keys: r.Keys(), Timeout: r.Timeout(), Heartbeat: r.Heartbeat(), Uploads: output.S3From(r), Limit: r.OutputLimit(),
 	}

@@ -36,6 +36,7 @@ func writeWhole(path string, text []byte) error {
 func (s *localStack) publish(data, url string) (remove func() error, err error) {
 	p := published{API: url, Database: s.machine.endpoint, PID: os.Getpid(), Tables: map[string]string{
 		"PROJECTS_TABLE": s.tables.Projects, "TENANTS_TABLE": s.tables.Tenants, "SESSIONS_TABLE": s.tables.Sessions,
+		"SWEEPS_TABLE": s.tables.Sweeps,
 	}}
 	text, err := json.Marshal(p)
 	if err != nil {

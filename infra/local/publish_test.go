@@ -30,7 +30,7 @@ func TestStackSaysWhereItIsWhileItServes(t *testing.T) {
 		t.Fatalf("%s: %v", text, err)
 	}
 	if got.API != s.url || got.Database == "" || got.PID != os.Getpid() ||
-		got.Tables["PROJECTS_TABLE"] != "ProjectsTable" || got.Tables["TENANTS_TABLE"] != "TenantsTable" || got.Tables["SESSIONS_TABLE"] != "SessionsTable" {
+		got.Tables["PROJECTS_TABLE"] != "ProjectsTable" || got.Tables["TENANTS_TABLE"] != "TenantsTable" || got.Tables["SESSIONS_TABLE"] != "SessionsTable" || got.Tables["SWEEPS_TABLE"] != "SweepsTable" {
 		t.Errorf("got %s", text)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {

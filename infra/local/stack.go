@@ -294,13 +294,13 @@ func (s *localStack) makeTables(ctx context.Context) error {
 		}
 		tables[t.LogicalID] = t.Name
 	}
-	for _, id := range []string{"ProjectsTable", "TenantsTable", "SessionsTable"} {
+	for _, id := range []string{"ProjectsTable", "TenantsTable", "SessionsTable", "SweepsTable"} {
 		if tables[id] == "" {
 			return fmt.Errorf("Resources.%s: the store needs this table", id)
 		}
 	}
 	s.tables = dynamo.Tables{
-		Projects: tables["ProjectsTable"], Tenants: tables["TenantsTable"], Sessions: tables["SessionsTable"],
+		Projects: tables["ProjectsTable"], Tenants: tables["TenantsTable"], Sessions: tables["SessionsTable"], Sweeps: tables["SweepsTable"],
 	}
 	s.store = dynamo.New(client, s.tables)
 	return nil

@@ -26,31 +26,31 @@ func buildHandler(f template.Function, env settings.Lookup, engine *launch.Local
 	var build func() lambda.Handler
 	switch path.Base(f.CodeURI) {
 	case "run":
-		store, folder := r.Store(true), r.OutputBase()
+		store, folder := r.Store(settings.Sessions), r.OutputBase()
 		build = func() lambda.Handler { return api.NewRun(store, engine, folder, o) }
 	case "restart":
-		store, folder := r.Store(true), r.OutputBase()
+		store, folder := r.Store(settings.Sessions), r.OutputBase()
 		build = func() lambda.Handler { return api.NewRestart(store, engine, folder, o) }
 	case "status":
-		store, timeout := r.Store(true), r.Timeout()
+		store, timeout := r.Store(settings.Sessions), r.Timeout()
 		build = func() lambda.Handler { return api.NewStatus(store, timeout, o) }
 	case "cleanup":
-		store, cfg := r.Store(false), sweep.Config{Timeout: r.Timeout(), Heartbeat: r.HeartbeatTimeout()}
+		store, cfg := r.Store(settings.Sweeps), sweep.Config{Timeout: r.Timeout(), Heartbeat: r.HeartbeatTimeout()}
 		build = func() lambda.Handler { return sweep.New(store, engine, cfg, now, o.Log) }
 	case "settle":
 		// The engine of this machine tells its own ends without an event. This is
 		// for whoever sends one.
-		settler, keys := settle.New(r.Store(false), engine, now, o.Log), r.Keys()
+		settler, keys := settle.New(r.Store(settings.Nothing), engine, now, o.Log), r.Keys()
 		build = func() lambda.Handler { return settle.NewHandler(settler, keys, o.Log) }
 	case "worker":
 		// Runners write into this machine's folders: nothing is uploaded.
-		store, cfg := r.Store(false), api.WorkerConfig{Keys: r.Keys(), Timeout: r.Timeout(), Heartbeat: r.Heartbeat()}
+		store, cfg := r.Store(settings.Nothing), api.WorkerConfig{Keys: r.Keys(), Timeout: r.Timeout(), Heartbeat: r.Heartbeat()}
 		build = func() lambda.Handler { return api.NewWorker(store, cfg, o) }
 	case "projects":
-		store, hasher, cfg := r.Store(true), r.Hasher(), api.ProjectsConfig{Timeout: r.Timeout(), Outputs: outputs}
+		store, hasher, cfg := r.Store(settings.Sessions), r.Hasher(), api.ProjectsConfig{Timeout: r.Timeout(), Outputs: outputs}
 		build = func() lambda.Handler { return api.NewProjects(store, engine, hasher, cfg, o) }
 	case "auth":
-		store, cfg := r.Store(true), api.AuthConfig{Hasher: r.Hasher(), Sender: mailer}
+		store, cfg := r.Store(settings.Sessions), api.AuthConfig{Hasher: r.Hasher(), Sender: mailer}
 		build = func() lambda.Handler { return api.NewAuth(store, cfg, o) }
 	default:
 		return nil, fmt.Errorf("Resources.%s.Properties.CodeUri: this machine has no handler for %s", f.LogicalID, f.CodeURI)

@@ -270,6 +270,7 @@ func (c *checks) data(t mapping) {
 		c.that(at(resourcesOf(t)[id], "DeletionPolicy") == "Retain" && at(resourcesOf(t)[id], "UpdateReplacePolicy") == "Retain", "%s goes with the stack", id)
 	}
 	c.that(at(properties(t, "SessionsTable"), "TimeToLiveSpecification", "Enabled") == true, "SessionsTable keeps ended sessions for ever: it has no TTL")
+	c.that(at(properties(t, "SweepsTable"), "TimeToLiveSpecification", "Enabled") == true, "SweepsTable keeps receipts for ever: it has no TTL")
 	for _, id := range ofType(t, "AWS::S3::Bucket") {
 		p := properties(t, id)
 		c.that(at(p, "BucketEncryption") != nil, "%s is not encrypted", id)

@@ -175,7 +175,7 @@ func (j *journey) operator(out any, args ...string) {
 	c.Env = []string{
 		"AWS_ENDPOINT_URL=" + j.cloud.emulator.String(), "AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=" + accessKey, "AWS_SECRET_ACCESS_KEY=" + accessKey,
 		"PROJECTS_TABLE=" + j.stack.Outputs["ProjectsTableName"], "TENANTS_TABLE=" + j.stack.Outputs["TenantsTableName"],
-		"SESSIONS_TABLE=" + j.stack.Outputs["SessionsTableName"], "CLEANUP_FUNCTION=" + j.stack.Functions["CleanupFunction"].Name,
+		"SESSIONS_TABLE=" + j.stack.Outputs["SessionsTableName"], "SWEEPS_TABLE=" + j.stack.Outputs["SweepsTableName"], "CLEANUP_FUNCTION=" + j.stack.Functions["CleanupFunction"].Name,
 		"HASHING_SECRET=" + j.stack.Secrets["HashingSecret"], "HOME=" + j.folder,
 	}
 	var stderr bytes.Buffer
@@ -258,6 +258,7 @@ func (r *rehearsal) newJourney(ctx context.Context) (*journey, error) {
 	}
 	j.store = dynamo.New(db, dynamo.Tables{
 		Projects: r.stack.Outputs["ProjectsTableName"], Tenants: r.stack.Outputs["TenantsTableName"], Sessions: r.stack.Outputs["SessionsTableName"],
+		Sweeps: r.stack.Outputs["SweepsTableName"],
 	})
 	j.ctl = filepath.Join(r.folder, "rekindlectl")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", r.folder, "./infra/rekindlectl", "./infra/runner", "./infra/sample").CombinedOutput(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -18,7 +19,6 @@ import (
 
 	"rekindle/internal/dynamo"
 	"rekindle/internal/project"
-	"rekindle/internal/sweep"
 )
 
 // defaultData is the local stack's own default.
@@ -31,6 +31,7 @@ type target struct {
 
 	profile, region             string
 	projects, tenants, sessions string
+	sweeps                      string
 	cleanup                     string
 }
 
@@ -38,6 +39,7 @@ const (
 	projectsSetting = "PROJECTS_TABLE"
 	tenantsSetting  = "TENANTS_TABLE"
 	sessionsSetting = "SESSIONS_TABLE"
+	sweepsSetting   = "SWEEPS_TABLE"
 	cleanupSetting  = "CLEANUP_FUNCTION"
 	hashingSetting  = "HASHING_SECRET"
 	profileSetting  = "AWS_PROFILE"
@@ -74,7 +76,7 @@ func settingsOf(t target, env func(string) (string, bool)) (func(string) string,
 	}
 	flags := map[string]string{
 		projectsSetting: t.projects, tenantsSetting: t.tenants, sessionsSetting: t.sessions,
-		cleanupSetting: t.cleanup, profileSetting: t.profile, regionSetting: t.region,
+		sweepsSetting: t.sweeps, cleanupSetting: t.cleanup, profileSetting: t.profile, regionSetting: t.region,
 	}
 	return func(name string) string {
 		if v := flags[name]; v != "" {
@@ -105,26 +107,22 @@ func connectAWS(ctx context.Context, set func(string) string) (*stack, error) {
 		}
 		return cfg, nil
 	}
+	open := func(needed ...string) (*dynamo.Store, error) {
+		missing := slices.DeleteFunc(needed, func(name string) bool { return set(name) != "" })
+		if len(missing) > 0 {
+			return nil, usagef("say where: --local for the stack on this machine, or %s for one in an AWS account (rekindlectl --help says how to get them)", strings.Join(missing, ", "))
+		}
+		cfg, err := configure()
+		if err != nil {
+			return nil, err
+		}
+		return dynamo.New(dynamo.ClientFromConfig(cfg), dynamo.Tables{
+			Projects: set(projectsSetting), Tenants: set(tenantsSetting), Sessions: set(sessionsSetting), Sweeps: set(sweepsSetting),
+		}), nil
+	}
 	return &stack{
-		store: func() (store, error) {
-			tables := dynamo.Tables{Projects: set(projectsSetting), Tenants: set(tenantsSetting), Sessions: set(sessionsSetting)}
-			var missing []string
-			for _, x := range []struct{ name, value string }{
-				{projectsSetting, tables.Projects}, {tenantsSetting, tables.Tenants}, {sessionsSetting, tables.Sessions},
-			} {
-				if x.value == "" {
-					missing = append(missing, x.name)
-				}
-			}
-			if len(missing) > 0 {
-				return nil, usagef("say where: --local for the stack on this machine, or %s for one in an AWS account (rekindlectl --help says how to get them)", strings.Join(missing, ", "))
-			}
-			cfg, err := configure()
-			if err != nil {
-				return nil, err
-			}
-			return dynamo.New(dynamo.ClientFromConfig(cfg), tables), nil
-		},
+		store:    func() (store, error) { return open(projectsSetting, tenantsSetting, sessionsSetting) },
+		receipts: func() (receipts, error) { return open(sweepsSetting) },
 		hasher: func() (*project.Hasher, error) {
 			secret := set(hashingSetting)
 			if secret == "" {
@@ -132,7 +130,7 @@ func connectAWS(ctx context.Context, set func(string) string) (*stack, error) {
 			}
 			return newHasher(hashingSetting, secret)
 		},
-		sweep: func(ctx context.Context, dryRun bool) (*sweep.Receipt, error) {
+		sweep: func(ctx context.Context, dryRun bool) (*project.SweepReceipt, error) {
 			name := set(cleanupSetting)
 			if name == "" {
 				return nil, usagef("say where: --local for the stack on this machine, or %s for one in an AWS account (rekindlectl --help says how to get it)", cleanupSetting)
@@ -192,16 +190,18 @@ func connectLocal(data string, env func(string) (string, bool)) (*stack, error) 
 			database[name] = otherwise
 		}
 	}
+	open := func() (*dynamo.Store, error) {
+		client, err := dynamo.ClientFromEnv(func(name string) (string, bool) { v, ok := database[name]; return v, ok })
+		if err != nil {
+			return nil, fmt.Errorf("the local stack: %w", err)
+		}
+		return dynamo.New(client, dynamo.Tables{
+			Projects: at.Tables[projectsSetting], Tenants: at.Tables[tenantsSetting], Sessions: at.Tables[sessionsSetting], Sweeps: at.Tables[sweepsSetting],
+		}), nil
+	}
 	return &stack{
-		store: func() (store, error) {
-			client, err := dynamo.ClientFromEnv(func(name string) (string, bool) { v, ok := database[name]; return v, ok })
-			if err != nil {
-				return nil, fmt.Errorf("the local stack: %w", err)
-			}
-			return dynamo.New(client, dynamo.Tables{
-				Projects: at.Tables[projectsSetting], Tenants: at.Tables[tenantsSetting], Sessions: at.Tables[sessionsSetting],
-			}), nil
-		},
+		store:    func() (store, error) { return open() },
+		receipts: func() (receipts, error) { return open() },
 		hasher: func() (*project.Hasher, error) {
 			secret, err := os.ReadFile(filepath.Join(data, "hashing-secret"))
 			if err != nil {
@@ -209,7 +209,7 @@ func connectLocal(data string, env func(string) (string, bool)) (*stack, error) 
 			}
 			return newHasher("the local stack's hashing secret", string(secret))
 		},
-		sweep: func(ctx context.Context, dryRun bool) (*sweep.Receipt, error) {
+		sweep: func(ctx context.Context, dryRun bool) (*project.SweepReceipt, error) {
 			client := lambda.New(lambda.Options{
 				Region: "us-east-1", BaseEndpoint: &at.API,
 				// The stack checks no signature, so none of the operator's own is made.
@@ -226,7 +226,7 @@ func connectLocal(data string, env func(string) (string, bool)) (*stack, error) 
 // limit that the stack was deployed with, and how to stop the work of what it
 // fails. A sweep from here could judge by another limit than the tenants were
 // promised.
-func invokeSweep(ctx context.Context, client *lambda.Client, function string, dryRun bool) (*sweep.Receipt, error) {
+func invokeSweep(ctx context.Context, client *lambda.Client, function string, dryRun bool) (*project.SweepReceipt, error) {
 	payload, err := json.Marshal(map[string]bool{"dry_run": dryRun})
 	if err != nil {
 		panic(err) // a map of booleans always marshals
@@ -242,7 +242,7 @@ func invokeSweep(ctx context.Context, client *lambda.Client, function string, dr
 	if out.FunctionError != nil {
 		return nil, fmt.Errorf("the sweep failed: %s: %s", *out.FunctionError, out.Payload)
 	}
-	var receipt sweep.Receipt
+	var receipt project.SweepReceipt
 	if err := json.Unmarshal(out.Payload, &receipt); err != nil || receipt.SweepID == "" {
 		return nil, fmt.Errorf("%s answered with no receipt of a sweep: is it the cleanup function?", function)
 	}

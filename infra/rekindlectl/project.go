@@ -26,13 +26,14 @@ type projectView struct {
 	Attempt     int            `json:"attempt"`
 	ExecutionID int64          `json:"execution_id,omitempty"`
 	HeartbeatAt time.Time      `json:"heartbeat_at,omitzero"`
+	SweepID     string         `json:"sweep_id,omitempty"` // of the sweep that failed it
 	Error       string         `json:"execution_error,omitempty"`
 }
 
 func viewProject(p *project.Project) projectView {
 	return projectView{
 		TenantID: p.TenantID, ProjectID: p.ProjectID, Name: p.Name, Status: p.Status, Since: dynamo.Since(p),
-		Attempt: p.Attempt, ExecutionID: p.ExecutionID, HeartbeatAt: p.HeartbeatAt, Error: p.Error,
+		Attempt: p.Attempt, ExecutionID: p.ExecutionID, HeartbeatAt: p.HeartbeatAt, SweepID: p.SweepID, Error: p.Error,
 	}
 }
 
@@ -47,6 +48,7 @@ type detailView struct {
 	StartedAt      time.Time        `json:"execution_started_at,omitzero"`
 	ClaimedAt      time.Time        `json:"claimed_at,omitzero"`
 	CompletedAt    time.Time        `json:"execution_completed_at,omitzero"`
+	ExtendedBy     string           `json:"extended_by,omitempty"`
 	Output         string           `json:"output_folder_path,omitempty"`
 	Progress       project.Progress `json:"progress"`
 	Attempts       []attemptView    `json:"attempts"` // newest first
@@ -58,7 +60,10 @@ type attemptView struct {
 	StartedAt   time.Time       `json:"started_at,omitzero"`
 	ClaimedAt   time.Time       `json:"claimed_at,omitzero"`
 	CompletedAt time.Time       `json:"completed_at,omitzero"`
-	Outcome     project.Outcome `json:"outcome,omitempty"` // none while it runs
+	HeartbeatAt time.Time       `json:"heartbeat_at,omitzero"` // the last one, once it has ended
+	SweepID     string          `json:"sweep_id,omitempty"`
+	SweepCutoff time.Time       `json:"sweep_cutoff,omitzero"` // what had started, or sent its last heartbeat, before it was failed
+	Outcome     project.Outcome `json:"outcome,omitempty"`     // none while it runs
 	Error       string          `json:"error,omitempty"`
 	JobID       string          `json:"job_id,omitempty"`
 	Late        project.Outcome `json:"late_outcome,omitempty"`
@@ -69,6 +74,9 @@ func viewDetail(p *project.Project, t *project.Tenant) detailView {
 		projectView: viewProject(p), ProjectUID: p.UID, Version: p.Version, CreatedAt: p.CreatedAt, ActivationCode: "none",
 		StartedAt: p.StartedAt, ClaimedAt: p.ClaimedAt, CompletedAt: p.CompletedAt, Output: p.Output, Progress: p.Progress,
 		Attempts: []attemptView{},
+	}
+	if p.Extension > 0 {
+		v.ExtendedBy = p.Extension.String()
 	}
 	switch {
 	case !p.ActivationCodeRevokedAt.IsZero():
@@ -84,7 +92,10 @@ func viewDetail(p *project.Project, t *project.Tenant) detailView {
 	for _, x := range p.History() {
 		w := attemptView{
 			ExecutionID: x.ExecutionID, Number: x.Number, StartedAt: x.StartedAt, ClaimedAt: x.ClaimedAt,
-			CompletedAt: x.CompletedAt, Outcome: x.Outcome, Error: x.Error, JobID: x.JobID,
+			CompletedAt: x.CompletedAt, HeartbeatAt: x.HeartbeatAt, Outcome: x.Outcome, Error: x.Error, JobID: x.JobID,
+		}
+		if x.Swept != nil {
+			w.SweepID, w.SweepCutoff = x.Swept.SweepID, x.Swept.Cutoff
 		}
 		if x.Late != nil {
 			w.Late = x.Late.Outcome
@@ -181,18 +192,19 @@ func (a *app) printProject(v detailView) error {
 		{"tenant", v.TenantID}, {"project", v.ProjectID}, {"name", v.Name},
 		{"status", string(v.Status)}, {"blocked", v.BlockedReason}, {"created", when(v.CreatedAt)}, {"activation code", v.ActivationCode},
 		{"attempt", number(int64(v.Attempt))}, {"execution", number(v.ExecutionID)},
-		{"started", when(v.StartedAt)}, {"claimed", when(v.ClaimedAt)}, {"heartbeat", when(v.HeartbeatAt)}, {"ended", when(v.CompletedAt)},
+		{"started", when(v.StartedAt)}, {"claimed", when(v.ClaimedAt)}, {"heartbeat", when(v.HeartbeatAt)}, {"extended by", v.ExtendedBy},
+		{"ended", when(v.CompletedAt)}, {"ended by sweep", v.SweepID},
 		{"progress", fmt.Sprintf("%d%% %s", v.Progress.Percent, v.Progress.Message)}, {"error", v.Error}, {"output", v.Output},
 	}
 	if err := a.print(v, rows); err != nil || a.json || len(v.Attempts) == 0 {
 		return err
 	}
 	fmt.Fprintln(a.out)
-	rows = [][]string{{"ATTEMPT", "EXECUTION", "OUTCOME", "STARTED", "CLAIMED", "ENDED", "LATE", "JOB", "ERROR"}}
+	rows = [][]string{{"ATTEMPT", "EXECUTION", "OUTCOME", "STARTED", "CLAIMED", "HEARTBEAT", "ENDED", "SWEEP", "LATE", "JOB", "ERROR"}}
 	for _, x := range v.Attempts {
 		rows = append(rows, []string{
 			number(int64(x.Number)), number(x.ExecutionID), string(x.Outcome), when(x.StartedAt), when(x.ClaimedAt),
-			when(x.CompletedAt), string(x.Late), x.JobID, clip(x.Error),
+			when(x.HeartbeatAt), when(x.CompletedAt), x.SweepID, string(x.Late), x.JobID, clip(x.Error),
 		})
 	}
 	return a.print(v.Attempts, rows)

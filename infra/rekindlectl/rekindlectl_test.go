@@ -16,7 +16,6 @@ import (
 
 	"rekindle/internal/dynamo/dynamotest"
 	"rekindle/internal/project"
-	"rekindle/internal/sweep"
 )
 
 // The command line, over a real database.
@@ -32,7 +31,7 @@ type bench struct {
 	t       *testing.T
 	db      *dynamotest.DB
 	now     time.Time
-	receipt *sweep.Receipt
+	receipt *project.SweepReceipt
 	swept   []bool // the dry_run of each sweep
 	broken  error
 }
@@ -50,9 +49,10 @@ func (b *bench) run(args ...string) result {
 	a := &app{out: &out, err: &errs, now: func() time.Time { return b.now }}
 	a.connect = func(context.Context) (*stack, error) {
 		return &stack{
-			store:  func() (store, error) { return b.db.Store, nil },
-			hasher: func() (*project.Hasher, error) { return newHasher("the secret", hashingSecret) },
-			sweep: func(_ context.Context, dryRun bool) (*sweep.Receipt, error) {
+			store:    func() (store, error) { return b.db.Store, nil },
+			receipts: func() (receipts, error) { return b.db.Store, nil },
+			hasher:   func() (*project.Hasher, error) { return newHasher("the secret", hashingSecret) },
+			sweep: func(_ context.Context, dryRun bool) (*project.SweepReceipt, error) {
 				b.swept = append(b.swept, dryRun)
 				return b.receipt, b.broken
 			},
@@ -368,8 +368,8 @@ func TestProjectShowTellsWhyItCantRunAndNoSecrets(t *testing.T) {
 	for _, want := range []string{
 		"status           failed", "blocked          Your subscription is past due: settle the open invoice to create and run projects", "activation code  none",
 		"error            it broke",
-		"ATTEMPT  EXECUTION  OUTCOME  STARTED               CLAIMED  ENDED                 LATE       JOB    ERROR",
-		"1        100001     failed   2026-03-01T10:00:00Z  -        2026-03-01T11:00:00Z  completed  job-1  it broke",
+		"ATTEMPT  EXECUTION  OUTCOME  STARTED               CLAIMED  HEARTBEAT  ENDED                 SWEEP  LATE       JOB    ERROR",
+		"1        100001     failed   2026-03-01T10:00:00Z  -        -          2026-03-01T11:00:00Z  -      completed  job-1  it broke",
 	} {
 		if !slices.Contains(lines(text), want) {
 			t.Errorf("no line reads %q:\n%s", want, text)
@@ -421,12 +421,12 @@ func TestSessionsAreRevokedByTenantOrOneByOne(t *testing.T) {
 
 func TestSweepPrintsItsReceipt(t *testing.T) {
 	b := newBench(t)
-	b.receipt = &sweep.Receipt{
-		SweepID: "sweep-1", Cutoff: noon, DryRun: true, Shards: 16, Pages: 17, Nominated: 4, Failed: 1,
+	b.receipt = &project.SweepReceipt{
+		SweepID: "sweep-1", BeganAt: noon, EndedAt: noon.Add(1234 * time.Millisecond), Cutoff: noon.Add(-24 * time.Hour), DryRun: true, Shards: 16, Pages: 17, Nominated: 4, Failed: 1,
 		Skipped: map[string]int{"ended": 2, "gone": 1}, Complete: true,
 	}
 	wantText(t, b.ok("sweep", "--dry-run"),
-		"sweep            sweep-1", "started before   2026-03-01T12:00:00Z", "shards read      16", "pages            17",
+		"sweep            sweep-1", "began            2026-03-01T12:00:00Z", "took             1.234s", "started before   2026-02-28T12:00:00Z", "shards read      16", "pages            17",
 		"nominated        4", "would be failed  1", "skipped          2 ended, 1 gone", "complete         yes")
 	b.receipt.DryRun = false
 	if out := b.ok("sweep"); !strings.Contains(out, "\nfailed          1\n") {
@@ -435,7 +435,7 @@ func TestSweepPrintsItsReceipt(t *testing.T) {
 	if !slices.Equal(b.swept, []bool{true, false}) {
 		t.Errorf("dry runs: got %v, want true and false", b.swept)
 	}
-	var got sweep.Receipt
+	var got project.SweepReceipt
 	if b.json(&got, "sweep"); !reflect.DeepEqual(got, *b.receipt) {
 		t.Errorf("got %+v, want %+v", got, *b.receipt)
 	}
@@ -445,6 +445,89 @@ func TestSweepPrintsItsReceipt(t *testing.T) {
 	}
 	b.broken = errors.New("nobody answers")
 	b.refused(exitFailed, "nobody answers", "sweep")
+}
+
+// sweptAt keeps the receipt of a sweep that failed n projects.
+func (b *bench) sweptAt(began time.Time, n int, change ...func(*project.SweepReceipt)) string {
+	b.t.Helper()
+	r := project.SweepReceipt{
+		SweepID: project.NewSweepID(began), BeganAt: began, EndedAt: began.Add(1500 * time.Millisecond), Cutoff: began.Add(-24 * time.Hour),
+		Shards: 16, Pages: 16, Nominated: n, Failed: n, Skipped: map[string]int{}, Complete: true,
+	}
+	for i := range min(n, project.MaxSweptListed) {
+		r.Executions = append(r.Executions, project.SweptExecution{
+			TenantID: "acme", ProjectID: fmt.Sprintf("site-%d", i), ExecutionID: 1000, StartedAt: began.Add(-25 * time.Hour), Reason: "too long",
+		})
+	}
+	for _, f := range change {
+		f(&r)
+	}
+	if err := b.db.KeepReceipt(b.t.Context(), r); err != nil {
+		b.t.Fatal(err)
+	}
+	return r.SweepID
+}
+
+func TestSweepListShowsTheLastTwoDaysOrMore(t *testing.T) {
+	b := newBench(t)
+	wantText(t, b.ok("sweep", "list"), "SWEEP  BEGAN  TOOK  NOMINATED  FAILED  SKIPPED  DRY RUN  COMPLETE")
+	old := b.sweptAt(noon.Add(-72*time.Hour), 2)
+	empty := b.sweptAt(noon.Add(-2*time.Hour), 0)
+	dry := b.sweptAt(noon.Add(-time.Hour), 1, func(r *project.SweepReceipt) { r.DryRun = true })
+	cut := b.sweptAt(noon.Add(-time.Minute), 0, func(r *project.SweepReceipt) { r.EndedAt = time.Time{} })
+	wantText(t, b.ok("sweep", "list"),
+		"SWEEP                          BEGAN                 TOOK  NOMINATED  FAILED  SKIPPED  DRY RUN  COMPLETE",
+		cut+"  2026-03-01T11:59:00Z  -     0          0       -        no       no end",
+		dry+"  2026-03-01T11:00:00Z  1.5s  1          1       -        yes      yes",
+		empty+"  2026-03-01T10:00:00Z  1.5s  0          0       -        no       yes")
+	if out := lines(b.ok("sweep", "list", "--since", "90d", "--failed")); len(out) != 2 || !strings.HasPrefix(out[1], old) {
+		t.Errorf("got %q, want the one that failed some", out)
+	}
+	var got []map[string]any
+	if b.json(&got, "sweep", "list", "--since", "90d"); len(got) != 4 || got[3]["sweep_id"] != old {
+		t.Errorf("got %v, want all four", got)
+	}
+	b.refused(exitUsage, "write a duration above zero", "sweep", "list", "--since", "0")
+}
+
+func TestSweepShowNamesWhatWasFailed(t *testing.T) {
+	b := newBench(t)
+	id := b.sweptAt(noon, 102)
+	out := lines(b.ok("sweep", "show", id))
+	if !slices.Contains(out, "failed          102") || !slices.Contains(out, "TENANT  PROJECT  EXECUTION  STARTED               HEARTBEAT  REASON") ||
+		!slices.Contains(out, "acme    site-0   1000       2026-02-28T11:00:00Z  -          too long") || out[len(out)-1] != "and 2 more, which the function's log names" {
+		t.Errorf("got\n%s", strings.Join(out, "\n"))
+	}
+	var got project.SweepReceipt
+	if b.json(&got, "sweep", "show", id); got.SweepID != id || len(got.Executions) != project.MaxSweptListed {
+		t.Errorf("got %+v", got)
+	}
+	b.refused(exitNotFound, `there is no receipt of a sweep "20200101T000000.000Z-0"`, "sweep", "show", "20200101T000000.000Z-0")
+	b.refused(exitUsage, "accepts 1 arg(s)", "sweep", "show")
+}
+
+func TestProjectShowTellsTheSweepThatFailedIt(t *testing.T) {
+	b := newBench(t)
+	p := failedProject("acme", "site")
+	p.SweepID, p.Extension = "sweep-1", 90*time.Minute
+	a := p.Attempts[p.ExecutionID]
+	a.Swept, a.HeartbeatAt = &project.Swept{SweepID: "sweep-1", Cutoff: noon}, noon.Add(-time.Hour)
+	p.Attempts[p.ExecutionID] = a
+	b.db.Insert(t, p)
+	text := b.ok("project", "show", "acme", "site")
+	for _, want := range []string{"ended by sweep   sweep-1", "extended by      1h30m0s"} {
+		if !slices.Contains(lines(text), want) {
+			t.Errorf("no line reads %q:\n%s", want, text)
+		}
+	}
+	var shown struct {
+		SweepID  string           `json:"sweep_id"`
+		Attempts []map[string]any `json:"attempts"`
+	}
+	b.json(&shown, "project", "show", "acme", "site")
+	if shown.SweepID != "sweep-1" || shown.Attempts[0]["sweep_cutoff"] != "2026-03-01T12:00:00Z" || shown.Attempts[0]["heartbeat_at"] != "2026-03-01T11:00:00Z" {
+		t.Errorf("got %+v", shown)
+	}
 }
 
 func TestFaultsOfTheDatabaseAreToldWithTheirCause(t *testing.T) {

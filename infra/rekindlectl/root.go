@@ -12,7 +12,6 @@ import (
 
 	"rekindle/internal/dynamo"
 	"rekindle/internal/project"
-	"rekindle/internal/sweep"
 )
 
 // The exit codes.
@@ -38,6 +37,7 @@ resources from flags, the environment, or a file of NAME=value lines that
   PROJECTS_TABLE, TENANTS_TABLE, SESSIONS_TABLE
       aws cloudformation describe-stacks --stack-name STACK \
         --query 'Stacks[0].Outputs' --output table
+  SWEEPS_TABLE, for sweep list and sweep show: from the same command
   CLEANUP_FUNCTION, for sweep: its name, and ":live" for the version that serves
       aws cloudformation describe-stack-resource --stack-name STACK \
         --logical-resource-id CleanupFunction \
@@ -73,12 +73,20 @@ type store interface {
 	RevokeSession(ctx context.Context, tokenHash string) (bool, error)
 }
 
+// receipts is what the commands need of the receipts of sweeps. The methods are
+// documented at dynamo.Store.
+type receipts interface {
+	GetReceipt(ctx context.Context, sweepID string) (*project.SweepReceipt, error)
+	Receipts(ctx context.Context, after time.Time) iter.Seq2[*project.SweepReceipt, error]
+}
+
 // stack is what the commands act on. Each part is made when a command first
 // needs it, so that none asks for settings that it does without.
 type stack struct {
-	store  func() (store, error)
-	hasher func() (*project.Hasher, error)
-	sweep  func(ctx context.Context, dryRun bool) (*sweep.Receipt, error)
+	store    func() (store, error)
+	receipts func() (receipts, error)
+	hasher   func() (*project.Hasher, error)
+	sweep    func(ctx context.Context, dryRun bool) (*project.SweepReceipt, error)
 }
 
 // app is one run of the command line.
@@ -157,8 +165,9 @@ func (a *app) command() *cobra.Command {
 	flags.StringVar(&a.target.projects, "projects-table", "", "in place of PROJECTS_TABLE")
 	flags.StringVar(&a.target.tenants, "tenants-table", "", "in place of TENANTS_TABLE")
 	flags.StringVar(&a.target.sessions, "sessions-table", "", "in place of SESSIONS_TABLE")
+	flags.StringVar(&a.target.sweeps, "sweeps-table", "", "in place of SWEEPS_TABLE")
 	flags.StringVar(&a.target.cleanup, "cleanup-function", "", "in place of CLEANUP_FUNCTION")
-	for _, other := range []string{"env-file", "profile", "region", "projects-table", "tenants-table", "sessions-table", "cleanup-function"} {
+	for _, other := range []string{"env-file", "profile", "region", "projects-table", "tenants-table", "sessions-table", "sweeps-table", "cleanup-function"} {
 		root.MarkFlagsMutuallyExclusive("local", other)
 	}
 	root.AddCommand(a.tenantCommand(), a.codeCommand(), a.projectCommand(), a.sweepCommand(), a.sessionCommand())

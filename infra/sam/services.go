@@ -86,7 +86,7 @@ func (s *services) store() (*dynamo.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return dynamo.New(db, dynamo.Tables{Projects: "ProjectsTable", Tenants: "TenantsTable", Sessions: "SessionsTable"}), nil
+	return dynamo.New(db, dynamo.Tables{Projects: "ProjectsTable", Tenants: "TenantsTable", Sessions: "SessionsTable", Sweeps: "SweepsTable"}), nil
 }
 
 // lookup is the environment of a client outside the containers. Region and

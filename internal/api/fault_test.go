@@ -68,6 +68,13 @@ var paths = []path{
 			or(project.CodeNotRunning), nil,
 		}
 	}},
+	{"extend", func(l *login, n string) faulty {
+		p := l.insert("p"+n, project.Running, func(p *project.Project) { p.StartedAt = l.clock().Add(-21 * time.Hour) })
+		return faulty{
+			l.projects, on("POST /extend", p.ProjectID, body(`{"hours":2}`)), func() bool { return l.db.Read(l.t, p.Key).Extension == 2*time.Hour },
+			succeeds, nil,
+		}
+	}},
 	{"claim", func(l *login, n string) faulty {
 		p := l.insert("p"+n, project.Running)
 		return reporting(l, p, "claim", l.keys.Mint(token.Execution, p.Ref(), ""), `{"runner_id":"r","job_id":"j"}`,

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"rekindle/internal/project"
+	"rekindle/internal/telemetry"
 )
 
 // budget is how long a handler may take: more than the database client's
@@ -62,6 +63,9 @@ var statusOf = map[project.Code]int{
 	project.CodeVersionStale:    http.StatusPreconditionFailed,
 	project.CodeProjectRunning:  http.StatusConflict,
 	project.CodeNotRunning:      http.StatusBadRequest,
+	project.CodeExtended:        http.StatusConflict,
+	project.CodeExtensionEarly:  http.StatusBadRequest,
+	project.CodeExtensionLate:   http.StatusBadRequest,
 	project.CodeNotCompleted:    http.StatusBadRequest,
 	project.CodeOutputMissing:   http.StatusNotFound,
 	project.CodeAttemptUnknown:  http.StatusNotFound,
@@ -117,6 +121,7 @@ func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	o.Log = telemetry.WithRequestIDs(o.Log)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -158,14 +163,15 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if err := json.Unmarshal(payload, &event); err != nil {
 		return nil, fmt.Errorf("the payload is not an API Gateway HTTP API event: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.budget)
-	defer cancel()
 	req := &request{event: &event}
+	ctx, cancel := context.WithTimeout(telemetry.WithRequest(ctx, req.id()), h.budget)
+	defer cancel()
 	began := time.Now()
 	value, err := h.answer(ctx, req)
 	answer := reply{status: http.StatusOK, value: value}
+	var code project.Code
 	if err != nil {
-		answer = h.refusal(req, err)
+		answer, code = h.refusal(req, err)
 	} else if r, ok := value.(reply); ok {
 		answer = r
 	}
@@ -181,7 +187,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		}
 		resp.Body = string(body)
 	}
-	h.logRequest(ctx, req, answer.status, err, time.Since(began))
+	h.logRequest(ctx, req, answer.status, code, err, time.Since(began))
 	return json.Marshal(resp)
 }
 
@@ -197,7 +203,7 @@ var errPanic = errors.New("panic")
 func (h *Handler) answer(ctx context.Context, req *request) (value any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			h.log.ErrorContext(ctx, "panic", "request_id", req.id(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			h.log.ErrorContext(ctx, "panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			err = errPanic
 		}
 	}()
@@ -208,7 +214,8 @@ func (h *Handler) answer(ctx context.Context, req *request) (value any, err erro
 	return answer(ctx, req)
 }
 
-func (h *Handler) refusal(req *request, err error) reply {
+// refusal is the answer to a request that met an error, and the answer's code.
+func (h *Handler) refusal(req *request, err error) (reply, project.Code) {
 	var refused *project.Error
 	if !errors.As(err, &refused) {
 		refused = project.Refuse(project.CodeInternal, project.Fields{"request_id": req.id()})
@@ -225,13 +232,13 @@ func (h *Handler) refusal(req *request, err error) reply {
 	} else if r.status == http.StatusServiceUnavailable {
 		r.headers = map[string]string{"retry-after": "1"}
 	}
-	return r
+	return r, refused.Code
 }
 
-func (h *Handler) logRequest(ctx context.Context, req *request, status int, err error, took time.Duration) {
+// logRequest writes the one line that each request has, with what it counts.
+func (h *Handler) logRequest(ctx context.Context, req *request, status int, code project.Code, err error, took time.Duration) {
 	level := slog.LevelInfo
 	attrs := []slog.Attr{
-		slog.String("request_id", req.id()),
 		slog.String("route", req.event.RouteKey),
 		slog.Int("status", status),
 		slog.Duration("took", took),
@@ -245,7 +252,8 @@ func (h *Handler) logRequest(ctx context.Context, req *request, status int, err 
 		attrs = append(attrs, slog.Int64("execution_id", req.executionID))
 	}
 	if err != nil {
-		attrs = append(attrs, slog.String("code", string(project.CodeOf(err))))
+		attrs = append(attrs, slog.String("code", string(code)))
+		req.metrics.CountOf(telemetry.Refused, string(code))
 		cause := err
 		var refused *project.Error
 		if errors.As(err, &refused) {
@@ -258,5 +266,5 @@ func (h *Handler) logRequest(ctx context.Context, req *request, status int, err 
 			level = slog.LevelError
 		}
 	}
-	h.log.LogAttrs(ctx, level, "request", attrs...)
+	h.log.LogAttrs(ctx, level, "request", append(attrs, req.metrics.Attr())...)
 }

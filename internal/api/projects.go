@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rekindle/internal/project"
+	"rekindle/internal/telemetry"
 )
 
 // ProjectStore is what the projects' calls need of the store. The methods are
@@ -22,6 +23,7 @@ type ProjectStore interface {
 	DeleteProject(ctx context.Context, p *project.Project, t *project.Tenant) error
 	AssignCode(ctx context.Context, p *project.Project, hash string, now time.Time) (*project.Project, error)
 	Settle(ctx context.Context, s project.Settlement) (*project.Project, error)
+	Extend(ctx context.Context, ref project.Ref, by time.Duration) (*project.Project, error)
 }
 
 // Stopper stops the work of an execution that was cancelled. JobID is empty
@@ -44,7 +46,7 @@ type ProjectsConfig struct {
 }
 
 // NewProjects makes the handler of the calls that list, create, show, edit,
-// delete, activate and cancel projects, and show what they wrote.
+// delete, activate, cancel and extend projects, and show what they wrote.
 func NewProjects(store ProjectStore, stopper Stopper, hasher *project.Hasher, cfg ProjectsConfig, o Options) *Handler {
 	o = o.withDefaults()
 	g := gate{store: store, now: o.Now, log: o.Log}
@@ -58,6 +60,7 @@ func NewProjects(store ProjectStore, stopper Stopper, hasher *project.Hasher, cf
 		"DELETE " + one:                    projectRoute(g, noInput, s.remove),
 		"POST " + one + "/activation-code": projectRoute(g, parseActivation, s.activate),
 		"POST " + one + "/cancel":          projectRoute(g, parseCancel, s.cancel),
+		"POST " + one + "/extend":          projectRoute(g, parseExtend, s.extend),
 	}
 	maps.Copy(routes, outputRoutes(g, cfg.Outputs))
 	return newHandler(o, routes)
@@ -98,7 +101,7 @@ func (s *projects) view(status int, p *project.Project, t *project.Tenant) reply
 		status:  status,
 		headers: map[string]string{"etag": etag(p.Version)},
 		value: &Project{
-			Status: statusView(p, t, s.cfg.Timeout), Description: p.Description, Objectives: p.Objectives,
+			Status: statusView(p, t, s.cfg.Timeout, s.now()), Description: p.Description, Objectives: p.Objectives,
 			CreatedAt: Stamp(p.CreatedAt), Version: p.Version,
 			ActivationCode: ActivationCode{p.ActivationCode != "", orNull(p.ActivationCodeHint), Stamp(p.ActivationCodeRevokedAt)},
 		},
@@ -235,12 +238,12 @@ func (s *projects) remove(ctx context.Context, req *request, c *caller, _ struct
 		if err != nil {
 			return nil, err
 		}
-		s.log.InfoContext(ctx, "project deleted", "request_id", req.id(), "tenant_id", p.TenantID, "project_id", p.ProjectID)
+		s.log.InfoContext(ctx, "project deleted", "tenant_id", p.TenantID, "project_id", p.ProjectID)
 		// A project without a uid is none of ours; its folder would be the
 		// tenant's.
 		if p.UID != "" && s.cfg.Outputs != nil {
 			if err := s.cfg.Outputs.Remove(ctx, p.TenantID, p.UID); err != nil {
-				s.log.ErrorContext(ctx, "output of a deleted project not removed", "request_id", req.id(),
+				s.log.ErrorContext(ctx, "output of a deleted project not removed",
 					"tenant_id", p.TenantID, "project_id", p.ProjectID, "project_uid", p.UID, "error", err)
 			}
 		}
@@ -264,7 +267,7 @@ func (s *projects) activate(ctx context.Context, req *request, c *caller, code s
 	if err != nil {
 		return nil, err
 	}
-	s.log.InfoContext(ctx, "activation code assigned", "request_id", req.id(),
+	s.log.InfoContext(ctx, "activation code assigned",
 		"tenant_id", p.TenantID, "project_id", p.ProjectID, "hint", p.ActivationCodeHint)
 	return s.view(200, p, c.tenant), nil
 }
@@ -283,10 +286,15 @@ func parseCancel(req *request) (*int, error) {
 	if err := req.decode(&in, true); err != nil {
 		return nil, err
 	}
-	if in.ExpectedAttempt != nil && *in.ExpectedAttempt < 0 {
-		return nil, invalidBody("expected_attempt can't be negative")
+	return in.ExpectedAttempt, checkExpected(in.ExpectedAttempt)
+}
+
+// checkExpected refuses an expected_attempt that no project can be at.
+func checkExpected(attempt *int) error {
+	if attempt != nil && *attempt < 0 {
+		return invalidBody("expected_attempt can't be negative")
 	}
-	return in.ExpectedAttempt, nil
+	return nil
 }
 
 // cancelled is the error of an execution that its tenant ended.
@@ -311,7 +319,7 @@ func (s *projects) cancel(ctx context.Context, req *request, c *caller, expected
 			return nil, err
 		}
 		if p.Status != project.Running {
-			return nil, project.Refuse(project.CodeNotRunning, project.Fields{"status": p.Status})
+			return nil, project.Refuse(project.CodeNotRunning, project.Fields{"action": "cancelled", "status": p.Status})
 		}
 		expected = &p.Attempt
 		ended, err := s.store.Settle(ctx, project.Settlement{Ref: p.Ref(), Event: project.Cancel, Error: cancelled, At: s.now(), Token: token})
@@ -321,7 +329,8 @@ func (s *projects) cancel(ctx context.Context, req *request, c *caller, expected
 		if err != nil {
 			return nil, err
 		}
-		s.log.InfoContext(ctx, "execution cancelled", "request_id", req.id(),
+		req.metrics.CountOf(telemetry.Failed, telemetry.Cancelled)
+		s.log.InfoContext(ctx, "execution cancelled",
 			"tenant_id", p.TenantID, "project_id", p.ProjectID, "execution_id", p.ExecutionID)
 		s.stop(ctx, req, p.Ref(), ended.Attempts[p.ExecutionID].JobID)
 		return &Cancelled{Success: true, Message: "Project execution cancelled", Status: project.Failed}, nil
@@ -335,7 +344,7 @@ func (s *projects) stop(ctx context.Context, req *request, ref project.Ref, jobI
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
 	if err := s.stopper.Stop(ctx, ref, jobID, cancelled); err != nil {
-		s.log.WarnContext(ctx, "work of a cancelled execution not stopped: its next heartbeat will", "request_id", req.id(),
+		s.log.WarnContext(ctx, "work of a cancelled execution not stopped: its next heartbeat will",
 			"tenant_id", ref.TenantID, "project_id", ref.ProjectID, "execution_id", ref.ExecutionID, "job_id", jobID, "error", err)
 	}
 }

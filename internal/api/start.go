@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rekindle/internal/project"
+	"rekindle/internal/telemetry"
 )
 
 // maxRaces is how often a start that lost a race looks again. One is enough
@@ -50,6 +51,9 @@ var startedMessage = map[project.Event]string{
 	project.Run:     "Project execution started successfully",
 	project.Restart: "Project execution restarted successfully",
 }
+
+// startedMetric counts what an operation started.
+var startedMetric = map[project.Event]telemetry.Name{project.Run: telemetry.Started, project.Restart: telemetry.Restarted}
 
 func started(operation project.Event, executionID int64, output string) *Started {
 	return &Started{
@@ -99,8 +103,8 @@ func parseStart(req *request) (in startInput, err error) {
 	if err := req.decode(&in, true); err != nil {
 		return in, err
 	}
-	if in.ExpectedAttempt != nil && *in.ExpectedAttempt < 0 {
-		return in, invalidBody("expected_attempt can't be negative")
+	if err := checkExpected(in.ExpectedAttempt); err != nil {
+		return in, err
 	}
 	key, given := req.header("idempotency-key"), hasHeader(req, "idempotency-key")
 	if given {
@@ -150,7 +154,8 @@ func (s *starter) handle(ctx context.Context, req *request, c *caller, in startI
 		}
 		ref := p.ref
 		req.executionID = ref.ExecutionID
-		s.log.InfoContext(ctx, "execution started", "request_id", req.id(), "tenant_id", ref.TenantID, "project_id", ref.ProjectID,
+		req.metrics.Count(startedMetric[s.event])
+		s.log.InfoContext(ctx, "execution started", "tenant_id", ref.TenantID, "project_id", ref.ProjectID,
 			"execution_id", ref.ExecutionID, "attempt", p.attempt, "operation", s.event)
 		return s.launch(ctx, req, ref, started(s.event, ref.ExecutionID, p.output))
 	}
@@ -217,10 +222,11 @@ func (s *starter) replay(ctx context.Context, req *request, p *project.Project, 
 func (s *starter) launch(ctx context.Context, req *request, ref project.Ref, answer *Started) (any, error) {
 	jobID, err := s.launcher.Launch(ctx, ref)
 	if err == nil {
-		s.log.InfoContext(ctx, "execution launched", "request_id", req.id(), "tenant_id", ref.TenantID,
+		s.log.InfoContext(ctx, "execution launched", "tenant_id", ref.TenantID,
 			"project_id", ref.ProjectID, "execution_id", ref.ExecutionID, "job_id", jobID)
 		return answer, nil
 	}
+	req.metrics.Count(telemetry.LaunchFailures)
 	refusal := &project.Error{Code: project.CodeLaunchRefused, Fields: project.Fields{"reason": "the execution engine did not accept it"}, Err: err}
 	var told *project.Error
 	if errors.As(err, &told) && told.Code == project.CodeLaunchRefused {
@@ -234,11 +240,13 @@ func (s *starter) launch(ctx context.Context, req *request, ref project.Ref, ans
 		Ref: ref, Event: project.Fail, Error: refusal.Error(), At: s.now(), Token: project.NewToken(), Unclaimed: true,
 	})
 	if project.CodeOf(err) == project.CodeAttemptClosed && p != nil && !p.Attempts[ref.ExecutionID].ClaimedAt.IsZero() {
-		s.log.WarnContext(ctx, "launch refused, yet claimed", "request_id", req.id(), "execution_id", ref.ExecutionID, "error", refusal)
+		s.log.WarnContext(ctx, "launch refused, yet claimed", "execution_id", ref.ExecutionID, "error", refusal)
 		return answer, nil
 	}
-	if err != nil && project.CodeOf(err) != project.CodeAttemptClosed {
-		s.log.ErrorContext(ctx, "launch refused, and not recorded: the sweep will end the execution", "request_id", req.id(),
+	if err == nil {
+		req.metrics.CountOf(telemetry.Failed, telemetry.LaunchRefused)
+	} else if project.CodeOf(err) != project.CodeAttemptClosed {
+		s.log.ErrorContext(ctx, "launch refused, and not recorded: the sweep will end the execution",
 			"tenant_id", ref.TenantID, "project_id", ref.ProjectID, "execution_id", ref.ExecutionID, "error", err)
 	}
 	return nil, refusal

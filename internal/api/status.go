@@ -34,7 +34,13 @@ type Status struct {
 
 	Progress    project.Progress `json:"progress"`
 	HeartbeatAt Stamp            `json:"heartbeat_at"`
-	TimesOutAt  Stamp            `json:"times_out_at"` // while running
+	TimesOutAt  Stamp            `json:"times_out_at"` // while running; with what it was extended by
+
+	Outcome      *project.Outcome `json:"execution_outcome"`           // null while it is running
+	SweepID      *string          `json:"sweep_id"`                    // of the sweep that failed it
+	Extension    *int64           `json:"execution_extension_seconds"` // null where it was not extended
+	ExtendableAt Stamp            `json:"extendable_at"`               // from when on it can be extended; null where it can't any more
+	CanExtend    bool             `json:"can_extend"`                  // now
 
 	CanRun        bool          `json:"can_run"`
 	CanRestart    bool          `json:"can_restart"`
@@ -54,7 +60,18 @@ type AttemptStatus struct {
 	Outcome     *project.Outcome `json:"outcome"` // null while it is running
 	Error       *string          `json:"error"`
 	Output      *string          `json:"output_folder_path"`
+	HeartbeatAt Stamp            `json:"heartbeat_at"` // the last one, once it has ended
+	Extension   *int64           `json:"extension_seconds"`
+	Swept       *Swept           `json:"swept"` // null where no sweep failed it
 	LateResult  *LateResult      `json:"late_result"`
+}
+
+// Swept says which sweep failed an attempt, and when: what had started before the
+// cutoff, or had sent its last heartbeat before it, was failed.
+type Swept struct {
+	SweepID string `json:"sweep_id"`
+	At      Stamp  `json:"at"`
+	Cutoff  Stamp  `json:"cutoff"`
 }
 
 // LateResult is a result that came after its attempt had ended.
@@ -72,19 +89,24 @@ func NewStatus(store SessionStore, timeout time.Duration, o Options) *Handler {
 	return newHandler(o, map[string]route{
 		"GET /api/tenant/projects/{project_id}/status": projectRoute(g, noInput,
 			func(_ context.Context, _ *request, c *caller, _ struct{}) (any, error) {
-				return statusView(c.project, c.tenant, timeout), nil
+				return statusView(c.project, c.tenant, timeout, o.Now()), nil
 			}),
 	})
 }
 
-func statusView(p *project.Project, t *project.Tenant, timeout time.Duration) *Status {
+func statusView(p *project.Project, t *project.Tenant, timeout time.Duration, now time.Time) *Status {
 	s := &Status{
 		ProjectID: p.ProjectID, Name: p.Name, Status: p.Status, ExecutionID: orNull(p.ExecutionID), Attempt: p.Attempt,
 		StartedAt: Stamp(p.StartedAt), ClaimedAt: Stamp(p.ClaimedAt), CompletedAt: Stamp(p.CompletedAt),
 		Error: orNull(p.Error), Output: orNull(p.Output), Progress: p.Progress, HeartbeatAt: Stamp(p.HeartbeatAt),
+		Outcome: orNull(p.Outcome), SweepID: orNull(p.SweepID), Extension: secondsOf(p.Extension),
 	}
-	if p.Status == project.Running && !p.StartedAt.IsZero() {
-		s.TimesOutAt = Stamp(p.StartedAt.Add(timeout))
+	if p.Status == project.Running {
+		s.TimesOutAt = Stamp(p.TimesOutAt(timeout))
+		s.CanExtend = project.CheckExtend(p, timeout, now) == nil
+		if now.Before(p.TimesOutAt(timeout)) {
+			s.ExtendableAt = Stamp(p.ExtendableAt(timeout))
+		}
 	}
 	event := p.Status.StartEvent()
 	if err := project.CheckStart(event, p, t); err != nil {
@@ -106,12 +128,19 @@ func attemptView(a project.Attempt) AttemptStatus {
 		ExecutionID: a.ExecutionID, Attempt: a.Number,
 		StartedAt: Stamp(a.StartedAt), ClaimedAt: Stamp(a.ClaimedAt), CompletedAt: Stamp(a.CompletedAt),
 		Outcome: orNull(a.Outcome), Error: orNull(a.Error), Output: orNull(a.Output),
+		HeartbeatAt: Stamp(a.HeartbeatAt), Extension: secondsOf(a.Extension),
+	}
+	if a.Swept != nil {
+		v.Swept = &Swept{a.Swept.SweepID, Stamp(a.CompletedAt), Stamp(a.Swept.Cutoff)}
 	}
 	if a.Late != nil {
 		v.LateResult = &LateResult{a.Late.Outcome, orNull(a.Late.Error), Stamp(a.Late.ReceivedAt)}
 	}
 	return v
 }
+
+// secondsOf is a duration in an answer; null if zero.
+func secondsOf(d time.Duration) *int64 { return orNull(int64(d / time.Second)) }
 
 // orNull returns nil for a zero value, so that JSON has null.
 func orNull[T comparable](v T) *T {

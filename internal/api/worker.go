@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rekindle/internal/project"
+	"rekindle/internal/telemetry"
 	"rekindle/internal/token"
 )
 
@@ -89,21 +90,23 @@ func (w *worker) claim(ctx context.Context, req *request, t token.Claims) (any, 
 	if !isPrintable(in.RunnerID, 100) || !isPrintable(in.JobID, 200) {
 		return nil, invalidBody("runner_id and job_id are 1 to 100 and 1 to 200 printable ASCII characters")
 	}
-	ref := t.Ref()
-	p, err := w.store.Claim(ctx, ref, in, w.now())
+	ref, now := t.Ref(), w.now()
+	p, err := w.store.Claim(ctx, ref, in, now)
 	if err != nil {
 		return nil, err
+	}
+	// A claim that is made again finds the time of the first.
+	if p.ClaimedAt.Equal(now.Truncate(time.Millisecond)) {
+		req.metrics.Set(telemetry.WaitToClaim, p.ClaimedAt.Sub(p.StartedAt).Seconds())
 	}
 	return &project.Grant{
 		ExecutionID: p.ExecutionID, Attempt: p.Attempt, TenantID: p.TenantID, ProjectID: p.ProjectID,
 		Name: p.Name, Description: p.Description, Objectives: p.Objectives, OutputFolder: p.Output,
 		ReportToken:      w.cfg.Keys.Mint(token.Report, ref, in.RunnerID),
-		TimesOutAt:       w.timesOutAt(p),
+		TimesOutAt:       p.TimesOutAt(w.cfg.Timeout),
 		HeartbeatSeconds: int(w.cfg.Heartbeat / time.Second),
 	}, nil
 }
-
-func (w *worker) timesOutAt(p *project.Project) time.Time { return p.StartedAt.Add(w.cfg.Timeout) }
 
 func (w *worker) heartbeat(ctx context.Context, req *request, t token.Claims) (any, error) {
 	var in project.Heartbeat
@@ -117,7 +120,7 @@ func (w *worker) heartbeat(ctx context.Context, req *request, t token.Claims) (a
 	if err != nil {
 		return nil, err
 	}
-	pulse := project.Pulse{TimesOutAt: w.timesOutAt(p)}
+	pulse := project.Pulse{TimesOutAt: p.TimesOutAt(w.cfg.Timeout)}
 	if in.Logs != nil && w.cfg.Uploads != nil {
 		if pulse.Logs, err = w.cfg.Uploads.SignLogs(ctx, t.Ref(), *in.Logs); err != nil {
 			return nil, err
@@ -131,6 +134,18 @@ var eventOf = map[project.Outcome]project.Event{
 	project.OutcomeCompleted: project.Succeed,
 	project.OutcomeFailed:    project.Fail,
 	project.OutcomeTimedOut:  project.TimeOut,
+}
+
+// countEnd counts an execution that its runner has ended.
+func countEnd(req *request, outcome project.Outcome) {
+	switch outcome {
+	case project.OutcomeCompleted:
+		req.metrics.Count(telemetry.Completed)
+	case project.OutcomeTimedOut:
+		req.metrics.CountOf(telemetry.Failed, telemetry.TimedOut)
+	default:
+		req.metrics.CountOf(telemetry.Failed, telemetry.Reported)
+	}
 }
 
 // result ends the execution with what the runner reports. The same runner's
@@ -153,22 +168,29 @@ func (w *worker) result(ctx context.Context, req *request, t token.Claims) (any,
 		}
 	}
 	now := w.now()
-	p, err := w.store.Settle(ctx, project.Settlement{
+	settlement := project.Settlement{
 		Ref: t.Ref(), Event: event, Error: message, At: now, Token: "runner:" + t.RunnerID, Runner: t.RunnerID,
-	})
+	}
+	p, err := w.store.Settle(ctx, settlement)
 	if project.CodeOf(err) == project.CodeAttemptClosed {
 		late := project.Late{Outcome: in.Outcome, Error: message, ReceivedAt: now}
 		if lateErr := w.store.KeepLate(ctx, t.Ref(), t.RunnerID, late); lateErr != nil {
 			return nil, lateErr
 		}
-		w.log.WarnContext(ctx, "late result", "request_id", req.id(), "tenant_id", t.TenantID, "project_id", t.ProjectID,
+		if p != nil && p.Attempts[t.ExecutionID].Late == nil {
+			req.metrics.Count(telemetry.LateResults)
+		}
+		w.log.WarnContext(ctx, "late result", "tenant_id", t.TenantID, "project_id", t.ProjectID,
 			"execution_id", t.ExecutionID, "outcome", in.Outcome)
 		return nil, err
 	}
 	if err != nil {
 		return nil, err
 	}
-	w.log.InfoContext(ctx, "execution ended", "request_id", req.id(), "tenant_id", t.TenantID, "project_id", t.ProjectID,
+	if settlement.WroteBy(p) {
+		countEnd(req, in.Outcome)
+	}
+	w.log.InfoContext(ctx, "execution ended", "tenant_id", t.TenantID, "project_id", t.ProjectID,
 		"execution_id", t.ExecutionID, "outcome", in.Outcome, "exit_code", in.ExitCode)
 	status := p.Attempts[t.ExecutionID].Outcome
 	if status == project.OutcomeCompleted {

@@ -90,6 +90,9 @@ type projectItem struct {
 	CompletedAt string                 `dynamodbav:"execution_completed_at,omitempty"`
 	Error       string                 `dynamodbav:"execution_error,omitempty"`
 	Output      string                 `dynamodbav:"output_folder_path,omitempty"`
+	Outcome     project.Outcome        `dynamodbav:"execution_outcome,omitempty"`
+	SweepID     string                 `dynamodbav:"sweep_id,omitempty"`
+	Extension   int64                  `dynamodbav:"execution_extension_seconds,omitempty"`
 	Progress    *progressItem          `dynamodbav:"progress,omitempty"`
 	Attempts    map[string]attemptItem `dynamodbav:"attempts"`
 }
@@ -108,12 +111,20 @@ type attemptItem struct {
 	Error       string          `dynamodbav:"error,omitempty"`
 	Output      string          `dynamodbav:"output_folder_path,omitempty"`
 	Late        *lateItem       `dynamodbav:"late,omitempty"`
+	HeartbeatAt string          `dynamodbav:"heartbeat_at,omitempty"`
+	Extension   int64           `dynamodbav:"extension_seconds,omitempty"`
+	Swept       *sweptItem      `dynamodbav:"swept,omitempty"`
 	RunnerID    string          `dynamodbav:"runner_id,omitempty"`
 	JobID       string          `dynamodbav:"job_id,omitempty"`
 	StartedBy   string          `dynamodbav:"started_by,omitempty"`
 	KeyHash     string          `dynamodbav:"key_hash,omitempty"`
 	Operation   project.Event   `dynamodbav:"operation,omitempty"`
 	SettledBy   string          `dynamodbav:"settled_by,omitempty"`
+}
+
+type sweptItem struct {
+	SweepID string `dynamodbav:"sweep_id"`
+	Cutoff  string `dynamodbav:"cutoff"`
 }
 
 type lateItem struct {
@@ -130,6 +141,7 @@ func itemOf(p *project.Project) projectItem {
 		Status: p.Status, ExecutionID: p.ExecutionID, Attempt: p.Attempt,
 		StartedAt: stamp(p.StartedAt), ClaimedAt: stamp(p.ClaimedAt), HeartbeatAt: stamp(p.HeartbeatAt),
 		CompletedAt: stamp(p.CompletedAt), Error: p.Error, Output: p.Output,
+		Outcome: p.Outcome, SweepID: p.SweepID, Extension: seconds(p.Extension),
 		// An empty map, never an absent one: a nested SET needs its parent.
 		Attempts: make(map[string]attemptItem, len(p.Attempts)),
 	}
@@ -152,6 +164,10 @@ func attemptItemOf(a project.Attempt) attemptItem {
 		Number: a.Number, StartedAt: stamp(a.StartedAt), ClaimedAt: stamp(a.ClaimedAt), CompletedAt: stamp(a.CompletedAt),
 		Outcome: a.Outcome, Error: a.Error, Output: a.Output, RunnerID: a.RunnerID, JobID: a.JobID,
 		StartedBy: a.StartedBy, KeyHash: a.KeyHash, Operation: a.Operation, SettledBy: a.SettledBy,
+		HeartbeatAt: stamp(a.HeartbeatAt), Extension: seconds(a.Extension),
+	}
+	if a.Swept != nil {
+		it.Swept = &sweptItem{a.Swept.SweepID, stamp(a.Swept.Cutoff)}
 	}
 	if a.Late != nil {
 		it.Late = &lateItem{a.Late.Outcome, a.Late.Error, stamp(a.Late.ReceivedAt)}
@@ -185,6 +201,7 @@ func readProject(av map[string]types.AttributeValue) (*project.Project, error) {
 		StartedAt: s.read("execution_started_at", it.StartedAt), ClaimedAt: s.read("claimed_at", it.ClaimedAt),
 		HeartbeatAt: s.read("heartbeat_at", it.HeartbeatAt), CompletedAt: s.read("execution_completed_at", it.CompletedAt),
 		Error: it.Error, Output: it.Output,
+		Outcome: it.Outcome, SweepID: it.SweepID, Extension: time.Duration(it.Extension) * time.Second,
 		Attempts: make(map[int64]project.Attempt, len(it.Attempts)),
 	}
 	if it.Progress != nil {
@@ -210,6 +227,10 @@ func readAttempt(id int64, a attemptItem, s *stamps) project.Attempt {
 		CompletedAt: s.read("attempts.completed_at", a.CompletedAt),
 		Outcome:     a.Outcome, Error: a.Error, Output: a.Output, RunnerID: a.RunnerID, JobID: a.JobID,
 		StartedBy: a.StartedBy, KeyHash: a.KeyHash, Operation: a.Operation, SettledBy: a.SettledBy,
+		HeartbeatAt: s.read("attempts.heartbeat_at", a.HeartbeatAt), Extension: time.Duration(a.Extension) * time.Second,
+	}
+	if a.Swept != nil {
+		out.Swept = &project.Swept{SweepID: a.Swept.SweepID, Cutoff: s.read("attempts.swept.cutoff", a.Swept.Cutoff)}
 	}
 	if a.Late != nil {
 		out.Late = &project.Late{Outcome: a.Late.Outcome, Error: a.Late.Error, ReceivedAt: s.read("attempts.late.received_at", a.Late.ReceivedAt)}

@@ -25,9 +25,10 @@ type Tables struct {
 	Projects string
 	Tenants  string
 	Sessions string
+	Sweeps   string
 }
 
-// Store keeps projects, tenants and sessions. It is safe for concurrent use.
+// Store keeps projects, tenants, sessions and the receipts of sweeps. It is safe for concurrent use.
 type Store struct {
 	db     *dynamodb.Client
 	tables Tables

@@ -126,11 +126,16 @@ func (s *Store) Start(ctx context.Context, start project.Start) (*project.Projec
 func (s *Store) Settle(ctx context.Context, st project.Settlement) (*project.Project, error) {
 	t := st.Event.Leaves()
 	id := st.Ref.ExecutionID
-	v := values{project.FieldCompletedAt: stamp(st.At), project.FieldError: project.ClipError(st.Error)}
+	v := values{
+		project.FieldOutcome: st.Event.Outcome(), project.FieldCompletedAt: stamp(st.At), project.FieldError: project.ClipError(st.Error),
+	}
 	if st.Event == project.Succeed {
 		v[project.FieldProgress] = progressItem{Percent: 100}
 	}
 	u := write(t, st.Ref.Key, v)
+	if st.Swept != nil {
+		u = u.Set(name(project.FieldSweepID), expression.Value(st.Swept.SweepID))
+	}
 	when := []expression.ConditionBuilder{
 		name(attrStatus).Equal(expression.Value(t.From)), equalOrAbsent(project.FieldExecutionID, id),
 	}
@@ -140,7 +145,11 @@ func (s *Store) Settle(ctx context.Context, st project.Settlement) (*project.Pro
 	if id != 0 {
 		u = u.Set(attemptName(id, "outcome"), expression.Value(st.Event.Outcome())).
 			Set(attemptName(id, "completed_at"), expression.Value(stamp(st.At))).
-			Set(attemptName(id, "settled_by"), expression.Value(st.Token))
+			Set(attemptName(id, "settled_by"), expression.Value(st.Token)).
+			Set(attemptName(id, "heartbeat_at"), expression.IfNotExists(name(project.FieldHeartbeatAt), expression.Value("")))
+		if st.Swept != nil {
+			u = u.Set(attemptName(id, "swept"), expression.Value(sweptItem{st.Swept.SweepID, stamp(st.Swept.Cutoff)}))
+		}
 		if st.Event != project.Succeed {
 			u = u.Set(attemptName(id, "error"), expression.Value(project.ClipError(st.Error)))
 		}
@@ -156,6 +165,9 @@ func (s *Store) Settle(ctx context.Context, st project.Settlement) (*project.Pro
 	}
 	if !st.HeartbeatAt.IsZero() {
 		when = append(when, name(project.FieldHeartbeatAt).Equal(expression.Value(stamp(st.HeartbeatAt))))
+	}
+	if st.Extension != nil {
+		when = append(when, equalOrAbsent(project.FieldExtension, seconds(*st.Extension)))
 	}
 	p, refused, err := s.update(ctx, "ending an execution", st.Ref.Key, u, all(when...))
 	if err != nil {
@@ -227,6 +239,26 @@ func (s *Store) Heartbeat(ctx context.Context, ref project.Ref, runnerID string,
 	}
 	return p, nil
 }
+
+// Extend adds to the limit of an execution, once. It returns [ErrLostRace] if the
+// execution is not running any more, or was extended before; unless by as much:
+// that may be our own write, met by the client's retry.
+func (s *Store) Extend(ctx context.Context, ref project.Ref, by time.Duration) (*project.Project, error) {
+	u := expression.Add(name(project.FieldVersion), expression.Value(1)).
+		Set(name(project.FieldExtension), expression.Value(seconds(by))).
+		Set(attemptName(ref.ExecutionID, "extension_seconds"), expression.Value(seconds(by)))
+	p, refused, err := s.update(ctx, "extending an execution", ref.Key, u, live(ref, expression.AttributeNotExists(name(project.FieldExtension))))
+	if err != nil {
+		return nil, err
+	}
+	if refused && !(p.Runs(ref) && p.Extension == by) {
+		return nil, ErrLostRace
+	}
+	return p, nil
+}
+
+// seconds is how a duration is stored.
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // KeepLate keeps a result that came after its attempt had ended. The first one
 // stays. An attempt that is not remembered any more, or that was another

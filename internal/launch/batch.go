@@ -20,7 +20,7 @@ import (
 const (
 	// engineSlack is how much longer than the limit a job may live: the runner
 	// itself keeps the limit, and may be granted an extension of a day.
-	engineSlack = 24*time.Hour + 15*time.Minute
+	engineSlack = project.MaxExtension + 15*time.Minute
 	// shareBuckets is how many fair-share identifiers the tenants are spread
 	// over. A queue takes at most 500 active ones (AWS Batch service quotas).
 	shareBuckets = 400

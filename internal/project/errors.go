@@ -51,6 +51,9 @@ const (
 	CodeVersionStale    Code = "version_stale"
 	CodeProjectRunning  Code = "project_running"
 	CodeNotRunning      Code = "project_not_running"
+	CodeExtended        Code = "extension_used"
+	CodeExtensionEarly  Code = "extension_too_early"
+	CodeExtensionLate   Code = "extension_too_late"
 	CodeNotCompleted    Code = "project_not_completed"
 	CodeOutputMissing   Code = "output_missing"
 	CodeAttemptUnknown  Code = "attempt_unknown"
@@ -127,7 +130,10 @@ var Sentences = map[Code]string{
 	CodeVersionMissing:  "Send the version that you edit in the If-Match header",
 	CodeVersionStale:    "The project was changed meanwhile, and is at version {version}: load it again",
 	CodeProjectRunning:  "The project is running: {action} is possible once it has ended",
-	CodeNotRunning:      "Only running projects can be cancelled. Current status: {status}",
+	CodeNotRunning:      "Only running projects can be {action}. Current status: {status}",
+	CodeExtended:        "This execution was extended before, and times out at {times_out_at}: an execution is extended once",
+	CodeExtensionEarly:  "This execution can be extended from {extendable_at} on",
+	CodeExtensionLate:   "This execution timed out at {times_out_at}, and can't be extended any more",
 	CodeNotCompleted:    "Only completed projects can be downloaded. Current status: {status}",
 	CodeOutputMissing:   "The project's output is not there any more",
 	CodeAttemptUnknown:  "The project does not remember attempt {attempt}",

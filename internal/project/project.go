@@ -66,6 +66,12 @@ type Project struct {
 	Output      string // where the present execution's output goes
 	Progress    Progress
 
+	// Outcome is how the present execution ended, SweepID the sweep that
+	// failed it, and Extension what was added to its limit.
+	Outcome   Outcome
+	SweepID   string
+	Extension time.Duration
+
 	// Attempts holds the last [MaxAttempts] executions, by execution id.
 	Attempts map[int64]Attempt
 }
@@ -119,6 +125,11 @@ type Attempt struct {
 	Output      string
 	Late        *Late
 
+	// HeartbeatAt is when its last heartbeat had come, once it has ended.
+	HeartbeatAt time.Time
+	Extension   time.Duration
+	Swept       *Swept // by which sweep it was failed
+
 	// RunnerID and JobID are those of the runner that claimed the execution
 	// and of the engine's job that it runs in.
 	RunnerID string
@@ -131,6 +142,14 @@ type Attempt struct {
 	KeyHash   string
 	Operation Event
 	SettledBy string
+}
+
+// Swept says which sweep failed an execution. What had started before the cutoff
+// had run for too long; where the error speaks of heartbeats, the cutoff was for
+// the last of them.
+type Swept struct {
+	SweepID string
+	Cutoff  time.Time
 }
 
 // Late is a result that came after its attempt had ended otherwise. It changes

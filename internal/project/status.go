@@ -54,6 +54,9 @@ const (
 	FieldProgress    Field = "progress"
 	FieldClaimedAt   Field = "claimed_at"
 	FieldHeartbeatAt Field = "heartbeat_at"
+	FieldOutcome     Field = "execution_outcome"
+	FieldExtension   Field = "execution_extension_seconds"
+	FieldSweepID     Field = "sweep_id"
 )
 
 // Transition is one row of the state machine. Its whole effect is one
@@ -68,11 +71,13 @@ type Transition struct {
 	Sets   []Field
 }
 
-// started is what run and restart write alike; restart clears first.
+// started is what run and restart write alike; restart clears first. The last
+// two fields of what it clears are written between transitions, and by the
+// sweep's alone.
 var (
 	started = []Field{FieldVersion, FieldExecutionID, FieldAttempt, FieldStartedAt, FieldOutput}
-	reset   = []Field{FieldError, FieldStartedAt, FieldCompletedAt, FieldProgress, FieldClaimedAt, FieldHeartbeatAt}
-	failed  = []Field{FieldVersion, FieldError, FieldCompletedAt}
+	reset   = []Field{FieldError, FieldStartedAt, FieldCompletedAt, FieldProgress, FieldClaimedAt, FieldHeartbeatAt, FieldOutcome, FieldExtension, FieldSweepID}
+	failed  = []Field{FieldVersion, FieldOutcome, FieldError, FieldCompletedAt}
 )
 
 // Transitions is the state machine. What is not in it is refused. Only failed
@@ -81,7 +86,7 @@ var Transitions = []Transition{
 	{From: None, Event: Create, To: Pending, Sets: []Field{FieldUID, FieldVersion, FieldAttempt}},
 	{From: Pending, Event: Run, To: Running, Sets: started},
 	{From: Failed, Event: Restart, To: Running, Clears: reset, Sets: started},
-	{From: Running, Event: Succeed, To: Completed, Sets: []Field{FieldVersion, FieldProgress, FieldCompletedAt}},
+	{From: Running, Event: Succeed, To: Completed, Sets: []Field{FieldVersion, FieldOutcome, FieldProgress, FieldCompletedAt}},
 	{From: Running, Event: Fail, To: Failed, Sets: failed},
 	{From: Running, Event: TimeOut, To: Failed, Sets: failed},
 	{From: Running, Event: Cancel, To: Failed, Sets: failed},

@@ -35,6 +35,9 @@ type Settlement struct {
 	Unclaimed   bool      // guard: no runner has claimed it
 	StartedAt   time.Time // guard: it started exactly then
 	HeartbeatAt time.Time // guard: its last heartbeat was exactly then
+
+	Extension *time.Duration // guard: exactly this was added to its limit
+	Swept     *Swept         // written: the sweep that ends it
 }
 
 // Candidate is what the index nominates for the sweep. The base item decides.

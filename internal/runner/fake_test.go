@@ -54,6 +54,7 @@ type fakeAPI struct {
 	beats   []project.Heartbeat
 	results []project.Result
 	calls   map[string]int
+	hang    <-chan struct{} // heartbeats wait for it
 
 	uploads   *output.S3 // nil where nothing is uploaded
 	partBytes int64
@@ -95,6 +96,9 @@ func (a *fakeAPI) setLimit(t time.Time) {
 
 func (a *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
+	if a.hang != nil && strings.HasSuffix(r.URL.Path, "/heartbeat") {
+		<-a.hang
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	defer func() { close(a.changed); a.changed = make(chan struct{}) }()

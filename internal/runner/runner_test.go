@@ -260,6 +260,58 @@ func TestHeartbeatMovesTheLimit(t *testing.T) {
 	}
 }
 
+// The owner extended it after the last heartbeat: the runner asks before it stops.
+func TestExtensionSinceTheLastHeartbeatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, `echo "1 up" >> "$PROGRESS_FILE"; read x < go`)
+	goOn := f.fifo("go")
+	f.cfg.Heartbeat = 24 * time.Hour // none comes by itself
+	exit := f.start()
+	f.api.await("the claim", func() bool { return len(f.api.claims) > 0 })
+	f.api.setLimit(noon.Add(48 * time.Hour))
+	f.clock.set(noon.Add(24 * time.Hour))
+	f.api.await("the question", func() bool { return len(f.api.beats) == 1 })
+	within(t, "the command's reading", func() error { return os.WriteFile(goOn, []byte("\n"), 0) })
+	f.wants(exit, runner.ExitDone)
+	if got := f.result(); got.Outcome != project.OutcomeCompleted {
+		t.Errorf("got %+v, want completed: it was extended", got)
+	}
+}
+
+func TestLimitStopsTheCommandWhereNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]int{"the connection breaks": lose, "the API is busy": http.StatusServiceUnavailable} {
+		f := newFixture(t, `echo "1 up" >> "$PROGRESS_FILE"; read x < never`)
+		f.fifo("never")
+		f.cfg.Heartbeat = 24 * time.Hour
+		f.api.hook("heartbeat", func(int, []byte) int { return answer })
+		exit := f.start()
+		f.api.await("the claim", func() bool { return len(f.api.claims) > 0 })
+		f.clock.set(noon.Add(24 * time.Hour))
+		f.wants(exit, runner.ExitDone)
+		if got := f.result(); got.Outcome != project.OutcomeTimedOut {
+			t.Errorf("%s: got %+v, want timed out", name, got)
+		}
+	}
+}
+
+func TestLimitWaitsForNoAnswerForLong(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, `echo "1 up" >> "$PROGRESS_FILE"; read x < never`)
+	f.fifo("never")
+	f.cfg.Heartbeat, f.cfg.RequestTimeout = 24*time.Hour, 50*time.Millisecond
+	hanging := make(chan struct{})
+	t.Cleanup(func() { close(hanging) })
+	f.api.hang = hanging
+	exit := f.start()
+	f.api.await("the claim", func() bool { return len(f.api.claims) > 0 })
+	f.clock.set(noon.Add(24 * time.Hour))
+	f.wants(exit, runner.ExitDone)
+	if got := f.result(); got.Outcome != project.OutcomeTimedOut {
+		t.Errorf("got %+v, want timed out", got)
+	}
+}
+
 func TestHeartbeatBringsTheLimitForward(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, `echo "1 up" >> "$PROGRESS_FILE"; read x < never`)

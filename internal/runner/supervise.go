@@ -32,13 +32,15 @@ type task interface {
 // supervise returns when a task has ended and says why. It stops the task when
 // the limit comes, when ctx is done and when the attempt is closed, and after a
 // grace kills it. The first cause counts; a later one can only shorten the grace.
+// Before it stops at the limit it asks once more: the owner may have extended the
+// execution since the last heartbeat.
 func (e *execution) supervise(ctx context.Context, t task) ending {
 	// Heartbeats have a goroutine, so that a slow API delays no stop. They go
 	// on while the command is being stopped.
 	beating, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	pulses := make(chan pulse)
+	pulses, ask := make(chan pulse), make(chan struct{}, 1)
 	var heart sync.WaitGroup
-	heart.Go(func() { e.beat(beating, pulses) })
+	heart.Go(func() { e.beat(beating, ask, pulses) })
 	defer func() { cancel(); heart.Wait() }()
 
 	reached, disarm := e.cfg.Clock.At(e.limit)
@@ -49,6 +51,7 @@ func (e *execution) supervise(ctx context.Context, t task) ending {
 	var kill *time.Timer
 	var killAt time.Time
 	killed := make(<-chan time.Time)
+	var unanswered <-chan time.Time // while the answer about the limit is awaited
 	stop := func(why ending, grace time.Duration) {
 		if t.ended() {
 			return // by itself, a moment before
@@ -77,7 +80,10 @@ func (e *execution) supervise(ctx context.Context, t task) ending {
 		case <-t.finished():
 			return cause
 		case <-reached:
-			reached = nil
+			reached, unanswered = nil, time.After(e.cfg.RequestTimeout)
+			ask <- struct{}{}
+		case <-unanswered:
+			unanswered = nil
 			stop(limitReached, e.cfg.Grace)
 		case <-stopped:
 			stopped = nil
@@ -90,11 +96,20 @@ func (e *execution) supervise(ctx context.Context, t task) ending {
 				stop(attemptClosed, e.cfg.Grace)
 				continue
 			}
-			if cause != endedItself {
+			if cause != endedItself || unanswered != nil && !b.asked {
 				continue
 			}
+			extended := b.timesOutAt.After(e.limit)
 			if !b.timesOutAt.IsZero() {
 				e.limit = b.timesOutAt
+			}
+			if unanswered != nil {
+				unanswered = nil
+				if !extended {
+					stop(limitReached, e.cfg.Grace)
+					continue
+				}
+				e.log.Info("the execution was extended", "times_out_at", e.limit)
 			}
 			disarm()
 			reached, disarm = e.cfg.Clock.At(e.limit)
@@ -107,10 +122,12 @@ func (e *execution) supervise(ctx context.Context, t task) ending {
 type pulse struct {
 	timesOutAt time.Time
 	closed     bool
+	asked      bool // it was sent for the limit's sake
 }
 
-// beat sends heartbeats until ctx is done or the attempt is closed.
-func (e *execution) beat(ctx context.Context, pulses chan<- pulse) {
+// beat sends heartbeats, at their times and when it is asked to, until ctx is done
+// or the attempt is closed.
+func (e *execution) beat(ctx context.Context, ask <-chan struct{}, pulses chan<- pulse) {
 	every := e.cfg.Heartbeat
 	if every == 0 {
 		every = time.Duration(e.grant.HeartbeatSeconds) * time.Second
@@ -121,13 +138,15 @@ func (e *execution) beat(ctx context.Context, pulses chan<- pulse) {
 	ticks := time.NewTicker(every)
 	defer ticks.Stop()
 	for {
+		b := pulse{}
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticks.C:
+		case <-ask:
+			b.asked = true
 		}
 		e.flush()
-		b := pulse{}
 		answer, err := e.heartbeat(ctx)
 		switch {
 		case err == nil:

@@ -76,12 +76,25 @@ func (r *Reader) Text(name string) string {
 	return v
 }
 
-// Store makes the store over the tables named by PROJECTS_TABLE and, if
-// withSessions, TENANTS_TABLE and SESSIONS_TABLE.
-func (r *Reader) Store(withSessions bool) *dynamo.Store {
+// Beside says which tables a function uses beside that of the projects.
+type Beside int
+
+// The tables beside the projects'.
+const (
+	Nothing  Beside = iota
+	Sessions        // TENANTS_TABLE and SESSIONS_TABLE
+	Sweeps          // SWEEPS_TABLE
+)
+
+// Store makes the store over the table named by PROJECTS_TABLE and those beside
+// it.
+func (r *Reader) Store(beside Beside) *dynamo.Store {
 	tables := dynamo.Tables{Projects: r.Text("PROJECTS_TABLE")}
-	if withSessions {
+	switch beside {
+	case Sessions:
 		tables.Tenants, tables.Sessions = r.Text("TENANTS_TABLE"), r.Text("SESSIONS_TABLE")
+	case Sweeps:
+		tables.Sweeps = r.Text("SWEEPS_TABLE")
 	}
 	client, err := dynamo.ClientFromEnv(r.lookup)
 	if err != nil {

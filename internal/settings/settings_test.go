@@ -42,7 +42,7 @@ func TestSettingsAreRead(t *testing.T) {
 	if r.Timeout() != 48*time.Hour || r.HeartbeatTimeout() != 5*time.Minute || r.Heartbeat() != 2*time.Second || r.OutputBase() != "s3://bucket" {
 		t.Error("a setting was not read")
 	}
-	if r.Store(true) == nil || r.Keys() == nil || r.Hasher() == nil || launch.BatchFrom(r) == nil || launch.BatchStopperFrom(r) == nil {
+	if r.Store(settings.Sessions) == nil || r.Keys() == nil || r.Hasher() == nil || launch.BatchFrom(r) == nil || launch.BatchStopperFrom(r) == nil {
 		t.Error("a part was not made")
 	}
 	if err := r.Err(); err != nil {
@@ -62,7 +62,7 @@ func TestEveryProblemIsSaidAndNoSecret(t *testing.T) {
 	r.Keys()
 	r.Hasher()
 	r.OutputBase()
-	r.Store(true)
+	r.Store(settings.Sessions)
 	launch.BatchStopperFrom(r)
 	err := r.Err()
 	if err == nil {
@@ -86,7 +86,7 @@ func TestEveryProblemIsSaidAndNoSecret(t *testing.T) {
 
 func TestCredentialsAreNeeded(t *testing.T) {
 	r := from(map[string]string{"PROJECTS_TABLE": "P", "AWS_REGION": "eu-central-1"})
-	r.Store(false)
+	r.Store(settings.Nothing)
 	if err := r.Err(); err == nil || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID is not set") {
 		t.Errorf("got %v", err)
 	}
@@ -158,7 +158,7 @@ func TestEachProblemIsSaidOnce(t *testing.T) {
 	r := from(nil)
 	r.Keys()
 	r.Hasher()
-	r.Store(false)
+	r.Store(settings.Nothing)
 	launch.BatchStopperFrom(r) // it needs a region and keys too
 	want := strings.Join([]string{
 		"EXECUTION_TOKEN_SECRET is not set", "HASHING_SECRET is not set", "PROJECTS_TABLE is not set",

@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -25,6 +26,9 @@ type fakeStore struct {
 	pause  time.Duration            // of each write, in virtual time
 	meet   func(p *project.Project) // what happens to an item just before its write
 	writes int
+
+	kept    []project.SweepReceipt // each time that a receipt was kept
+	keepErr error
 }
 
 // page is one page of the index, or the error in its place.
@@ -94,14 +98,29 @@ func (f *fakeStore) Settle(ctx context.Context, s project.Settlement) (*project.
 		!s.StartedAt.IsZero() && !p.StartedAt.Equal(s.StartedAt) ||
 		!s.HeartbeatAt.IsZero() && !p.HeartbeatAt.Equal(s.HeartbeatAt) ||
 		s.Runner != "" && p.Attempts[s.Ref.ExecutionID].RunnerID != s.Runner ||
+		s.Extension != nil && p.Extension != *s.Extension ||
 		s.Unclaimed && !p.ClaimedAt.IsZero() {
 		copied := *p
 		return &copied, project.Refuse(project.CodeAttemptClosed, nil)
 	}
 	f.writes++
 	p.Status, p.Error, p.CompletedAt = project.Failed, s.Error, s.At
+	if s.Swept != nil {
+		p.SweepID = s.Swept.SweepID
+		a := p.Attempts[s.Ref.ExecutionID]
+		a.Swept = s.Swept
+		p.Attempts[s.Ref.ExecutionID] = a
+	}
 	copied := *p
 	return &copied, nil
+}
+
+func (f *fakeStore) KeepReceipt(_ context.Context, r project.SweepReceipt) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r.Skipped, r.Executions = maps.Clone(r.Skipped), slices.Clone(r.Executions)
+	f.kept = append(f.kept, r)
+	return f.keepErr
 }
 
 // stops remembers what was asked to be stopped.

@@ -251,3 +251,62 @@ func TestStoreItemWhoseStartIsWrittenOtherwiseIsJudgedByItsTime(t *testing.T) {
 		db.Delete(t, p.Key)
 	}
 }
+
+func TestStoreExtensionThatComesBeforeTheWriteIsRespected(t *testing.T) {
+	db := dynamotest.Open(t)
+	p := db.Insert(t, runningFor("site", 25*time.Hour))
+	var once sync.Once
+	db.Wire.Set(func(op string, _ int, next func() (*http.Response, error)) (*http.Response, error) {
+		if op == "UpdateItem" {
+			once.Do(func() { // the index has been read, the write is on its way
+				db.Wire.Set(nil)
+				if _, err := db.Extend(t.Context(), p.Ref(), 2*time.Hour); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		return next()
+	})
+	r := overStore(db, storeNow).Sweep(t.Context(), false)
+	if r.Failed != 0 || !reflect.DeepEqual(r.Skipped, map[string]int{sweep.SkipExtended: 1}) {
+		t.Errorf("got %+v, want one skipped as extended", r)
+	}
+	if now := db.Read(t, p.Key); now.Status != project.Running || now.Extension != 2*time.Hour {
+		t.Errorf("got %s, extended by %s", now.Status, now.Extension)
+	}
+	if r := overStore(db, storeNow.Add(time.Hour+time.Millisecond)).Sweep(t.Context(), false); r.Failed != 1 {
+		t.Errorf("past the extension: got %+v, want one failed", r)
+	}
+	if now := db.Read(t, p.Key); now.Error != "Execution timed out: it was running for more than 26 hours" {
+		t.Errorf("got %q", now.Error)
+	}
+}
+
+func TestStoreSweptProjectSaysBySweepCutoffAndHeartbeat(t *testing.T) {
+	db := dynamotest.Open(t)
+	p := runningFor("site", 25*time.Hour)
+	p.HeartbeatAt = storeNow.Add(-3 * time.Hour)
+	db.Insert(t, p)
+	db.Insert(t, runningFor("never-beat", 25*time.Hour))
+	r := overStore(db, storeNow).Sweep(t.Context(), false)
+	for id, beat := range map[string]time.Time{"site": p.HeartbeatAt, "never-beat": {}} {
+		now := db.Read(t, project.Key{TenantID: "acme", ProjectID: id})
+		a := now.Attempts[77]
+		if now.SweepID != r.SweepID || now.Outcome != project.OutcomeTimedOut {
+			t.Errorf("%s: got sweep %q and outcome %q, want %q and timed_out", id, now.SweepID, now.Outcome, r.SweepID)
+		}
+		if a.Swept == nil || *a.Swept != (project.Swept{SweepID: r.SweepID, Cutoff: r.Cutoff}) || !a.HeartbeatAt.Equal(beat) {
+			t.Errorf("%s: got %+v, last heartbeat %s, want sweep %s, cutoff %s and heartbeat %s", id, a.Swept, a.HeartbeatAt, r.SweepID, r.Cutoff, beat)
+		}
+	}
+	kept, err := db.GetReceipt(t.Context(), r.SweepID)
+	if err != nil || kept.Failed != 2 || len(kept.Executions) != 2 || !kept.Complete || !kept.Cutoff.Equal(r.Cutoff) {
+		t.Errorf("the receipt is %+v, %v", kept, err)
+	}
+
+	// What was so is kept with the attempt, and is no more the project's.
+	again := restart(t, db, db.Read(t, p.Key), storeNow)
+	if again.SweepID != "" || again.Outcome != "" || again.Attempts[77].Swept == nil {
+		t.Errorf("restarted: sweep %q, outcome %q, its first attempt %+v", again.SweepID, again.Outcome, again.Attempts[77])
+	}
+}

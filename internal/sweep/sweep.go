@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ type Store interface {
 	RunningSince(ctx context.Context, shard int, before time.Time) iter.Seq2[[]project.Candidate, error]
 	Get(ctx context.Context, key project.Key) (*project.Project, error)
 	Settle(ctx context.Context, s project.Settlement) (*project.Project, error)
+	KeepReceipt(ctx context.Context, r project.SweepReceipt) error
 }
 
 // Stopper stops the work of an execution that was failed. JobID is empty where
@@ -39,32 +41,10 @@ const (
 	SkipEnded     = "ended"     // it was completed, failed or cancelled since
 	SkipRestarted = "restarted" // another execution is running
 	SkipGone      = "gone"      // it was deleted since
+	SkipExtended  = "extended"  // its owner has extended its limit
 	SkipNotDue    = "not_due"   // it is alive, after all
 	SkipError     = "error"     // it could not be read or written: the next sweep tries again
 )
-
-// Receipt says what a sweep did. In a dry run Failed counts what would have
-// been failed.
-type Receipt struct {
-	SweepID   string         `json:"sweep_id"`
-	Cutoff    time.Time      `json:"cutoff"`
-	DryRun    bool           `json:"dry_run"`
-	Shards    int            `json:"shards"` // read to their end
-	Pages     int            `json:"pages"`
-	Nominated int            `json:"nominated"`
-	Failed    int            `json:"failed"`
-	Skipped   map[string]int `json:"skipped"`
-	Complete  bool           `json:"complete"`
-}
-
-// LogValue writes the receipt's members under the names that they have in JSON.
-func (r Receipt) LogValue() slog.Value {
-	return slog.GroupValue(
-		slog.String("sweep_id", r.SweepID), slog.Time("cutoff", r.Cutoff), slog.Bool("dry_run", r.DryRun),
-		slog.Int("shards", r.Shards), slog.Int("pages", r.Pages), slog.Int("nominated", r.Nominated), slog.Int("failed", r.Failed),
-		slog.Any("skipped", r.Skipped), slog.Bool("complete", r.Complete),
-	)
-}
 
 // Sweeper is the sweep. It is safe for concurrent use; two sweeps at once fail
 // nothing twice.
@@ -130,7 +110,7 @@ type run struct {
 	*Sweeper
 	began   time.Time
 	mu      sync.Mutex
-	receipt Receipt
+	receipt project.SweepReceipt
 	ended   []ended
 }
 
@@ -142,31 +122,44 @@ type ended struct {
 
 // Sweep fails every project that is due, and returns the receipt. It stops
 // early, with Complete false, when a shard can't be read or ctx's deadline
-// comes near.
-func (s *Sweeper) Sweep(ctx context.Context, dryRun bool) Receipt {
+// comes near. The receipt is kept before the first project is read, and again at
+// the end: a sweep that was cut off is seen to have no end.
+func (s *Sweeper) Sweep(ctx context.Context, dryRun bool) project.SweepReceipt {
 	now := s.now().UTC()
-	r := &run{Sweeper: s, began: now, receipt: Receipt{
-		SweepID: project.NewToken(), Cutoff: now.Add(-s.cfg.Timeout).Truncate(time.Millisecond), DryRun: dryRun,
+	r := &run{Sweeper: s, began: now, receipt: project.SweepReceipt{
+		SweepID: project.NewSweepID(now), BeganAt: now, Cutoff: now.Add(-s.cfg.Timeout).Truncate(time.Millisecond), DryRun: dryRun,
 		Skipped: map[string]int{}, Complete: true,
 	}}
+	whole := ctx // also the time that is kept back
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)-margin(time.Until(deadline)))
 		defer cancel()
 	}
 	s.log.InfoContext(ctx, "sweep started", "sweep_id", r.receipt.SweepID, "cutoff", r.receipt.Cutoff, "dry_run", dryRun)
+	r.keep(ctx)
 	var wg sync.WaitGroup
 	for shard := range project.Shards {
 		wg.Go(func() { r.shard(ctx, shard) })
 	}
 	wg.Wait()
 	r.stopWork(ctx)
+	r.receipt.EndedAt = s.now().UTC()
+	r.keep(whole)
 	level := slog.LevelInfo
 	if !r.receipt.Complete {
 		level = slog.LevelWarn
 	}
 	s.log.LogAttrs(ctx, level, "sweep ended", slog.Any("receipt", r.receipt))
 	return r.receipt
+}
+
+// keep writes the receipt as it stands. Without it the sweep is as good; it is in
+// the log, too.
+func (r *run) keep(ctx context.Context) {
+	if err := r.store.KeepReceipt(ctx, r.receipt); err != nil {
+		r.log.ErrorContext(ctx, "the receipt of the sweep was not kept", "sweep_id", r.receipt.SweepID, "error", err)
+	}
 }
 
 // margin is the time that a sweep keeps back to end cleanly: a quarter of what
@@ -190,7 +183,7 @@ func (r *run) shard(ctx context.Context, shard int) {
 				continue
 			}
 		}
-		r.count(func(rc *Receipt) { rc.Pages++; rc.Nominated += len(page) })
+		r.count(func(rc *project.SweepReceipt) { rc.Pages++; rc.Nominated += len(page) })
 		for _, c := range page {
 			if ctx.Err() != nil {
 				r.incomplete(ctx, "the deadline is near", shard, ctx.Err())
@@ -200,81 +193,138 @@ func (r *run) shard(ctx context.Context, shard int) {
 		}
 	}
 	if whole {
-		r.count(func(rc *Receipt) { rc.Shards++ })
+		r.count(func(rc *project.SweepReceipt) { rc.Shards++ })
 	}
 }
 
-func (r *run) count(f func(*Receipt)) {
+func (r *run) count(f func(*project.SweepReceipt)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f(&r.receipt)
 }
 
 func (r *run) incomplete(ctx context.Context, why string, shard int, err error) {
-	r.count(func(rc *Receipt) { rc.Complete = false })
+	r.count(func(rc *project.SweepReceipt) { rc.Complete = false })
 	r.log.WarnContext(ctx, "sweep incomplete: "+why, "sweep_id", r.receipt.SweepID, "shard", shard, "error", err)
 }
 
-func (r *run) skip(reason string) { r.count(func(rc *Receipt) { rc.Skipped[reason]++ }) }
+func (r *run) skip(reason string) { r.count(func(rc *project.SweepReceipt) { rc.Skipped[reason]++ }) }
 
 // candidate judges one nominated execution and fails it if it is due.
 func (r *run) candidate(ctx context.Context, c project.Candidate) {
 	log := r.log.With("sweep_id", r.receipt.SweepID, "tenant_id", c.TenantID, "project_id", c.ProjectID, "execution_id", c.ExecutionID)
-	st := project.Settlement{
-		Ref:   project.Ref{Key: c.Key, ExecutionID: c.ExecutionID},
-		Event: project.TimeOut, Error: project.TimedOut(r.cfg.Timeout),
-		At: r.began, Token: "sweep:" + r.receipt.SweepID, StartedAt: c.StartedAt,
-	}
-	if due := c.StartedAt.Before(r.receipt.Cutoff); !due || r.receipt.DryRun {
-		p, err := r.store.Get(ctx, c.Key)
-		if err != nil && project.CodeOf(err) != project.CodeProjectNotFound {
-			r.failedToJudge(ctx, log, err)
+	var (
+		p   *project.Project
+		err error
+	)
+	if c.StartedAt.Before(r.receipt.Cutoff) && !r.receipt.DryRun {
+		// Nearly every one that started before the cutoff is due: the write,
+		// which repeats what is judged here, saves the read.
+		st := r.timeOut(c, 0)
+		st.StartedAt = c.StartedAt
+		if p, err = r.store.Settle(ctx, st); err == nil {
+			r.failed(ctx, log, p, st)
 			return
 		}
-		if !due {
-			silent := r.cfg.Heartbeat > 0 && p != nil && !p.HeartbeatAt.IsZero() && p.HeartbeatAt.Before(r.began.Add(-r.cfg.Heartbeat))
-			if !silent || !runs(p, c) {
-				r.skip(whyNot(p, c))
-				return
-			}
-			st.Error, st.HeartbeatAt = project.FellSilent(r.cfg.Heartbeat), p.HeartbeatAt
+		if project.CodeOf(err) == project.CodeAttemptClosed {
+			err = nil // p is what it met
 		}
-		if r.receipt.DryRun {
-			if !runs(p, c) {
-				r.skip(whyNot(p, c))
-				return
-			}
-			r.count(func(rc *Receipt) { rc.Failed++ })
-			log.InfoContext(ctx, "execution would be failed", "started_at", c.StartedAt, "reason", st.Error)
-			return
-		}
-	}
-	p, err := r.store.Settle(ctx, st)
-	if project.CodeOf(err) == project.CodeAttemptClosed && st.HeartbeatAt.IsZero() && runs(p, c) {
-		// It still runs what was judged, so its start is written in another
-		// form than the store's. The execution id says the same.
-		st.Ref.ProjectUID, st.StartedAt = p.UID, time.Time{}
-		p, err = r.store.Settle(ctx, st)
-	}
-	if project.CodeOf(err) == project.CodeAttemptClosed {
-		r.skip(whyNot(p, c))
-		return
+	} else if p, err = r.store.Get(ctx, c.Key); project.CodeOf(err) == project.CodeProjectNotFound {
+		err = nil
 	}
 	if err != nil {
 		r.failedToJudge(ctx, log, err)
 		return
 	}
-	r.count(func(rc *Receipt) { rc.Failed++ })
-	attrs := []any{"started_at", c.StartedAt, "reason", st.Error}
+	st, why := r.judge(p, c)
+	if why != "" {
+		r.skip(why)
+		return
+	}
+	if r.receipt.DryRun {
+		r.list(p, st)
+		log.InfoContext(ctx, "execution would be failed", "started_at", c.StartedAt, "reason", st.Error)
+		return
+	}
+	p, err = r.store.Settle(ctx, st)
+	switch {
+	case err == nil:
+		r.failed(ctx, log, p, st)
+	case project.CodeOf(err) == project.CodeAttemptClosed:
+		_, why = r.judge(p, c)
+		r.skip(cmp.Or(why, SkipNotDue))
+	default:
+		r.failedToJudge(ctx, log, err)
+	}
+}
+
+// timeOut is the write that fails an execution for its limit, with what was
+// added to it.
+func (r *run) timeOut(c project.Candidate, extension time.Duration) project.Settlement {
+	return project.Settlement{
+		Ref:   project.Ref{Key: c.Key, ExecutionID: c.ExecutionID},
+		Event: project.TimeOut, Error: project.TimedOut(r.cfg.Timeout + extension),
+		At: r.began, Token: "sweep:" + r.receipt.SweepID, Extension: &extension,
+		Swept: &project.Swept{SweepID: r.receipt.SweepID, Cutoff: r.receipt.Cutoff.Add(-extension)},
+	}
+}
+
+// judge says by which write p is failed, or why it is not. Its conditions are
+// the execution and what was added to its limit; of a start in another form than
+// the store's the execution id says the same.
+func (r *run) judge(p *project.Project, c project.Candidate) (st project.Settlement, why string) {
+	switch {
+	case p == nil:
+		return st, SkipGone
+	case p.Status != project.Running:
+		return st, SkipEnded
+	case p.ExecutionID != c.ExecutionID || !p.StartedAt.Equal(c.StartedAt):
+		return st, SkipRestarted
+	}
+	st = r.timeOut(c, p.Extension)
+	st.Ref.ProjectUID = p.UID
+	silentBefore := r.began.Add(-r.cfg.Heartbeat)
+	switch {
+	case p.StartedAt.Before(st.Swept.Cutoff):
+		return st, ""
+	case r.cfg.Heartbeat > 0 && !p.HeartbeatAt.IsZero() && p.HeartbeatAt.Before(silentBefore):
+		st.Error, st.HeartbeatAt, st.Extension = project.FellSilent(r.cfg.Heartbeat), p.HeartbeatAt, nil
+		st.Swept.Cutoff = silentBefore
+		return st, ""
+	case p.StartedAt.Before(r.receipt.Cutoff):
+		return st, SkipExtended
+	}
+	return st, SkipNotDue
+}
+
+// failed notes an execution that was failed.
+func (r *run) failed(ctx context.Context, log *slog.Logger, p *project.Project, st project.Settlement) {
+	r.list(p, st)
+	attrs := []any{"started_at", p.StartedAt, "reason", st.Error}
 	if !p.HeartbeatAt.IsZero() {
 		attrs = append(attrs, "last_heartbeat_at", p.HeartbeatAt)
 	}
 	log.WarnContext(ctx, "execution failed by the sweep", attrs...)
+	id := st.Ref.ExecutionID
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ended = append(r.ended, ended{
-		ref:   project.Ref{Key: c.Key, ProjectUID: p.UID, ExecutionID: c.ExecutionID},
-		jobID: p.Attempts[c.ExecutionID].JobID, reason: st.Error,
+		ref:   project.Ref{Key: p.Key, ProjectUID: p.UID, ExecutionID: id},
+		jobID: p.Attempts[id].JobID, reason: st.Error,
+	})
+}
+
+// list counts an execution that was failed, or would be, and names it in the
+// receipt while there is room.
+func (r *run) list(p *project.Project, st project.Settlement) {
+	r.count(func(rc *project.SweepReceipt) {
+		rc.Failed++
+		if len(rc.Executions) < project.MaxSweptListed {
+			rc.Executions = append(rc.Executions, project.SweptExecution{
+				TenantID: p.TenantID, ProjectID: p.ProjectID, ExecutionID: st.Ref.ExecutionID,
+				StartedAt: p.StartedAt, HeartbeatAt: p.HeartbeatAt, Reason: st.Error,
+			})
+		}
 	})
 }
 
@@ -310,29 +360,10 @@ func (r *run) stopWork(ctx context.Context) {
 
 func (r *run) failedToJudge(ctx context.Context, log *slog.Logger, err error) {
 	r.skip(SkipError)
-	r.count(func(rc *Receipt) { rc.Complete = false })
+	r.count(func(rc *project.SweepReceipt) { rc.Complete = false })
 	if errors.Is(err, context.DeadlineExceeded) {
 		log.WarnContext(ctx, "execution left to the next sweep: the deadline is near")
 		return
 	}
 	log.ErrorContext(ctx, "execution left to the next sweep", "error", err)
-}
-
-// runs says whether p is still running what was nominated.
-func runs(p *project.Project, c project.Candidate) bool {
-	return p != nil && p.Status == project.Running && p.ExecutionID == c.ExecutionID && p.StartedAt.Equal(c.StartedAt)
-}
-
-// whyNot says why p was not failed for c.
-func whyNot(p *project.Project, c project.Candidate) string {
-	switch {
-	case p == nil:
-		return SkipGone
-	case p.Status != project.Running:
-		return SkipEnded
-	case !runs(p, c):
-		return SkipRestarted
-	default:
-		return SkipNotDue
-	}
 }

@@ -140,7 +140,7 @@ func TestTwoSweepsAtOnceFailNothingTwice(t *testing.T) {
 	for i := range 200 {
 		f.add(i%project.Shards, fmt.Sprintf("p%d", i), 25*time.Hour)
 	}
-	receipts := make([]sweep.Receipt, 2)
+	receipts := make([]project.SweepReceipt, 2)
 	var wg sync.WaitGroup
 	for i := range receipts {
 		wg.Go(func() { receipts[i] = sweeper(f, st, day, nil).Sweep(t.Context(), false) })
@@ -235,7 +235,11 @@ func TestInvokeTakesTheSchedulesEventAndADryRun(t *testing.T) {
 		delete(got, "sweep_id")
 		wantReceipt := map[string]any{
 			"cutoff": "2026-03-01T12:00:00Z", "dry_run": want.dry, "shards": 16.0, "pages": 1.0, "nominated": 1.0, "failed": 1.0,
-			"skipped": map[string]any{}, "complete": true,
+			"skipped": map[string]any{}, "complete": true, "began_at": "2026-03-02T12:00:00Z", "ended_at": "2026-03-02T12:00:00Z",
+			"executions": []any{map[string]any{
+				"tenant_id": "acme", "project_id": "stuck", "execution_id": 77.0, "started_at": "2026-03-01T11:00:00Z",
+				"reason": "Execution timed out: it was running for more than 24 hours",
+			}},
 		}
 		if id == "" || !reflect.DeepEqual(got, wantReceipt) {
 			t.Errorf("%s: got %v, want %v and an id", payload, got, wantReceipt)
@@ -318,5 +322,103 @@ func TestSweepWithoutTimeLeftChangesNothing(t *testing.T) {
 	r := sweeper(f, &stops{}, day, nil).Sweep(ctx, false)
 	if r.Complete || r.Failed != 0 || f.writes != 0 {
 		t.Errorf("got %+v with %d writes", r, f.writes)
+	}
+}
+
+func TestExtendedExecutionIsFailedAtItsLaterLimit(t *testing.T) {
+	f := newFake()
+	f.add(0, "extended", 25*time.Hour).Extension = 6 * time.Hour
+	f.add(1, "exactly", 30*time.Hour).Extension = 6 * time.Hour
+	over := f.add(2, "over", 30*time.Hour+time.Second)
+	over.Extension = 6 * time.Hour
+	for _, dry := range []bool{true, false} {
+		r := sweeper(f, &stops{}, day, nil).Sweep(t.Context(), dry)
+		if r.Nominated != 3 || r.Failed != 1 || !r.Complete || !maps.Equal(r.Skipped, map[string]int{sweep.SkipExtended: 2}) {
+			t.Errorf("dry %t: got %+v, want one failed and two extended", dry, r)
+		}
+	}
+	if over.Status != project.Failed || over.Error != "Execution timed out: it was running for more than 30 hours" {
+		t.Errorf("got %s, %q", over.Status, over.Error)
+	}
+	if want := storeNow.Add(-30 * time.Hour); !over.Attempts[77].Swept.Cutoff.Equal(want) {
+		t.Errorf("its cutoff is %s, want %s", over.Attempts[77].Swept.Cutoff, want)
+	}
+}
+
+func TestExtensionKeepsNoSilentExecution(t *testing.T) {
+	f := newFake()
+	p := f.add(0, "silent", 25*time.Hour)
+	p.Extension, p.HeartbeatAt = 6*time.Hour, storeNow.Add(-time.Hour)
+	r := sweeper(f, &stops{}, sweep.Config{Timeout: 24 * time.Hour, Heartbeat: 10 * time.Minute}, nil).Sweep(t.Context(), false)
+	if r.Failed != 1 || p.Error != "Execution lost: it sent no heartbeat for 10 minutes" {
+		t.Errorf("got %+v and %q, want it failed for its silence", r, p.Error)
+	}
+	if want := storeNow.Add(-10 * time.Minute); !p.Attempts[77].Swept.Cutoff.Equal(want) {
+		t.Errorf("its cutoff is %s, want that of the heartbeats, %s", p.Attempts[77].Swept.Cutoff, want)
+	}
+}
+
+func TestReceiptIsKeptFromTheBeginning(t *testing.T) {
+	for _, dry := range []bool{false, true} {
+		f := newFake()
+		f.add(0, "stuck", 25*time.Hour).HeartbeatAt = storeNow.Add(-2 * time.Hour)
+		r := sweeper(f, &stops{}, day, nil).Sweep(t.Context(), dry)
+		if len(f.kept) != 2 {
+			t.Fatalf("dry %t: kept %d times, want at the beginning and the end", dry, len(f.kept))
+		}
+		first, last := f.kept[0], f.kept[1]
+		if first.SweepID != r.SweepID || !first.BeganAt.Equal(storeNow) || !first.EndedAt.IsZero() || first.Failed != 0 {
+			t.Errorf("dry %t: the first is %+v, want one without an end", dry, first)
+		}
+		if !reflect.DeepEqual(last, r) || last.EndedAt.IsZero() || last.DryRun != dry {
+			t.Errorf("dry %t: the last is %+v, want the answer, %+v", dry, last, r)
+		}
+		want := []project.SweptExecution{{
+			TenantID: "acme", ProjectID: "stuck", ExecutionID: 77, StartedAt: storeNow.Add(-25 * time.Hour), HeartbeatAt: storeNow.Add(-2 * time.Hour),
+			Reason: "Execution timed out: it was running for more than 24 hours",
+		}}
+		if !reflect.DeepEqual(r.Executions, want) {
+			t.Errorf("dry %t: it names %+v, want %+v", dry, r.Executions, want)
+		}
+	}
+}
+
+func TestSweepThatHasNoTimeLeftKeepsItsReceipt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.pause = 10 * time.Millisecond
+		for i := range 5000 {
+			f.add(i%project.Shards, fmt.Sprintf("p%d", i), 25*time.Hour)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		r := sweeper(f, &stops{}, day, nil).Sweep(ctx, false)
+		if last := f.kept[len(f.kept)-1]; !reflect.DeepEqual(last, r) || last.Complete || len(last.Executions) != project.MaxSweptListed {
+			t.Errorf("got %d named and complete %t, want %d and false", len(last.Executions), last.Complete, project.MaxSweptListed)
+		}
+	})
+}
+
+func TestSweepIsAsGoodWithoutItsReceipt(t *testing.T) {
+	f := newFake()
+	f.keepErr = errors.New("no table")
+	f.add(0, "stuck", 25*time.Hour)
+	var logs bytes.Buffer
+	r := sweeper(f, &stops{}, day, &logs).Sweep(t.Context(), false)
+	if r.Failed != 1 || !r.Complete {
+		t.Errorf("got %+v, want one failed", r)
+	}
+	if n := strings.Count(logs.String(), "the receipt of the sweep was not kept"); n != 2 {
+		t.Errorf("the log says %d times that the receipt was not kept, want 2:\n%s", n, &logs)
+	}
+}
+
+func TestSweepIDsSortByTheirTime(t *testing.T) {
+	early, late := project.NewSweepID(storeNow), project.NewSweepID(storeNow.Add(time.Millisecond))
+	if early >= late || early < project.SweepIDsAfter(storeNow) || late < project.SweepIDsAfter(storeNow.Add(time.Millisecond)) || early > project.SweepIDsAfter(storeNow.Add(time.Millisecond)) {
+		t.Errorf("got %s and %s", early, late)
+	}
+	if project.NewSweepID(storeNow) == early {
+		t.Error("two sweeps of one millisecond have one id")
 	}
 }

@@ -280,15 +280,17 @@ func TestAlarmsTellSomebodyWhatToDo(t *testing.T) {
 		if !slices.Equal(texts(at(p, "AlarmActions")), []string{"AlarmTopic"}) {
 			t.Errorf("%s tells %v, want AlarmTopic", id, at(p, "AlarmActions"))
 		}
-		if at(p, "TreatMissingData") != "notBreaching" {
+		// Silence is good, but where it is what the alarm is about.
+		if id != "SweepMissingAlarm" && at(p, "TreatMissingData") != "notBreaching" {
 			t.Errorf("%s takes silence for %v, want notBreaching", id, at(p, "TreatMissingData"))
 		}
 		description := fmt.Sprint(at(p, "AlarmDescription"))
-		if !strings.Contains(description, ". Read ") || len(description) > 1024 {
-			t.Errorf("%s does not say what to read: %q", id, description)
+		if !regexp.MustCompile(`\. (Read|Look|Find|Sweep) `).MatchString(description) || len(description) > 1024 {
+			t.Errorf("%s does not say what to do first: %q", id, description)
 		}
-		// Every alarm's own text: a copied one misleads.
-		if group := regexp.MustCompile(`/rekindle/\$\{AWS::StackName\}/(\w+)`).FindStringSubmatch(description); group != nil &&
+		// Every function's alarm has its own text: a copied one misleads.
+		functions := strings.HasSuffix(id, "Errors") || strings.HasSuffix(id, "Faults")
+		if group := regexp.MustCompile(`/rekindle/\$\{AWS::StackName\}/(\w+)`).FindStringSubmatch(description); group != nil && functions &&
 			!strings.HasPrefix(strings.ToLower(id), group[1]) {
 			t.Errorf("%s sends its reader to the log of %s", id, group[1])
 		}
@@ -327,7 +329,7 @@ func TestEveryEventHasAQueueForItsFailures(t *testing.T) {
 func TestOperatorsFindTheStacksParts(t *testing.T) {
 	outputs, _ := at(rawTemplate(t), "Outputs").(mapping)
 	for name, condition := range map[string]any{
-		"ApiUrl": nil, "ProjectsTableName": nil, "TenantsTableName": nil, "SessionsTableName": nil, "OutputBucketName": nil, "JobQueueArn": nil,
+		"ApiUrl": nil, "ProjectsTableName": nil, "TenantsTableName": nil, "SessionsTableName": nil, "SweepsTableName": nil, "OutputBucketName": nil, "JobQueueArn": nil,
 		"JobDefinitionName": nil, "RunnerRepositoryUri": nil, "AlarmTopicArn": nil,
 		"PortalUrl": "HasPortal", "PortalDomainTarget": "HasPortal", "PortalDistributionId": "HasPortal", "PortalBucketName": "HasPortal",
 	} {

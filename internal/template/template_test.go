@@ -66,13 +66,16 @@ func TestRoutesOfTheDeployedTemplate(t *testing.T) {
 func TestEnvironmentOfTheDeployedFunctions(t *testing.T) {
 	const (
 		projects, tenants, sessions = "PROJECTS_TABLE", "TENANTS_TABLE", "SESSIONS_TABLE"
+		sweeps                      = "SWEEPS_TABLE"
 		timeout, secret             = "PROJECT_EXECUTION_TIMEOUT_HOURS", "EXECUTION_TOKEN_SECRET"
 		output, queue, definition   = "OUTPUT_BASE", "JOB_QUEUE", "JOB_DEFINITION"
 		hashing, sender, size       = "HASHING_SECRET", "OTP_SENDER", "OUTPUT_LIMIT_MEGABYTES"
 		command, beat, silence      = "PROJECT_COMMAND", "PROJECT_HEARTBEAT_SECONDS", "PROJECT_HEARTBEAT_TIMEOUT_MINUTES"
 	)
 	starts := []string{projects, tenants, sessions, timeout, secret, output, queue, definition, command}
-	// Exactly these: a function gets what it needs and nothing more.
+	// Exactly these, and where its metrics go: a function gets what it needs and
+	// nothing more.
+	const metrics = "METRICS_NAMESPACE"
 	want := map[string]struct {
 		dir  string
 		vars []string
@@ -83,12 +86,12 @@ func TestEnvironmentOfTheDeployedFunctions(t *testing.T) {
 		"ProjectsFunction": {"functions/projects", []string{projects, tenants, sessions, timeout, hashing, output, queue}},
 		"AuthFunction":     {"functions/auth", []string{projects, tenants, sessions, timeout, hashing, sender}},
 		"WorkerFunction":   {"functions/worker", []string{projects, timeout, secret, beat, output, size}},
-		"CleanupFunction":  {"functions/cleanup", []string{projects, timeout, queue, silence}},
+		"CleanupFunction":  {"functions/cleanup", []string{projects, sweeps, timeout, queue, silence}},
 		"SettleFunction":   {"functions/settle", []string{projects, timeout, secret, queue}},
 	}
 	values := map[string]string{
-		projects: "ProjectsTable", tenants: "TenantsTable", sessions: "SessionsTable",
-		timeout: "24", beat: "30", size: "5120", silence: "", sender: "", output: "s3://outputbucket",
+		projects: "ProjectsTable", tenants: "TenantsTable", sessions: "SessionsTable", sweeps: "SweepsTable",
+		metrics: "Rekindle/rekindle-local", timeout: "24", beat: "30", size: "5120", silence: "", sender: "", output: "s3://outputbucket",
 		secret:  "{{resolve:secretsmanager:ExecutionTokenSecret:SecretString}}",
 		hashing: "{{resolve:secretsmanager:HashingSecret:SecretString}}",
 		queue:   "JobQueue", definition: "rekindle-local-runner", command: `["rekindle-sample"]`,
@@ -103,6 +106,7 @@ func TestEnvironmentOfTheDeployedFunctions(t *testing.T) {
 			t.Errorf("%s: CodeURI is %q, want %q", f.LogicalID, f.CodeURI, w.dir)
 		}
 		got := slices.Sorted(maps.Keys(f.Environment))
+		w.vars = append(w.vars, metrics)
 		slices.Sort(w.vars)
 		if !slices.Equal(got, slices.Compact(slices.Clone(w.vars))) {
 			t.Errorf("%s: variables are %v, want %v", f.LogicalID, got, w.vars)
@@ -140,7 +144,13 @@ func TestTablesOfTheDeployedTemplate(t *testing.T) {
 				"tenant_id": "S", "project_id": "S", "created_at": "S", "status_shard": "S", "execution_started_at": "S",
 			},
 			Indexes: []Index{
-				{Name: "created-at", HashKey: "tenant_id", RangeKey: "created_at", Projection: "ALL"},
+				{
+					Name: "created-at", HashKey: "tenant_id", RangeKey: "created_at", Projection: "INCLUDE",
+					Include: []string{
+						"project_uid", "version", "name", "description", "activation_code_hash", "activation_code_revoked_at", "execution_status",
+						"execution_id", "attempt", "execution_started_at", "execution_completed_at", "execution_error", "progress",
+					},
+				},
 				{
 					Name: "status-started-at", Global: true, HashKey: "status_shard", RangeKey: "execution_started_at",
 					Projection: "INCLUDE", Include: []string{"execution_id"},
@@ -150,6 +160,10 @@ func TestTablesOfTheDeployedTemplate(t *testing.T) {
 		{
 			LogicalID: "SessionsTable", Name: "SessionsTable", HashKey: "token_hash",
 			Attributes: map[string]string{"token_hash": "S"}, TTLAttribute: "ttl",
+		},
+		{
+			LogicalID: "SweepsTable", Name: "SweepsTable", HashKey: "record", RangeKey: "sweep_id",
+			Attributes: map[string]string{"record": "S", "sweep_id": "S"}, TTLAttribute: "ttl",
 		},
 		{
 			LogicalID: "TenantsTable", Name: "TenantsTable", HashKey: "tenant_id", RangeKey: "record",

@@ -86,7 +86,9 @@ func Open(t testing.TB) *DB {
 			t.Fatal(err)
 		}
 	}
-	tables := dynamo.Tables{Projects: prefix + "ProjectsTable", Tenants: prefix + "TenantsTable", Sessions: prefix + "SessionsTable"}
+	tables := dynamo.Tables{
+		Projects: prefix + "ProjectsTable", Tenants: prefix + "TenantsTable", Sessions: prefix + "SessionsTable", Sweeps: prefix + "SweepsTable",
+	}
 	return &DB{Store: dynamo.New(client, tables), Client: client, Tables: tables, Wire: wire}
 }
 

@@ -84,6 +84,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/tenant/projects/{project_id}/extend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives a running project more time
+         * @description Moves times_out_at by 1 to 24 hours, once an execution, in the last sixth of its limit: from 20 hours on, of 24. The same again is answered like the first time.
+         */
+        post: operations["extendProject"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/tenant/projects/{project_id}/log": {
         parameters: {
             query?: never;
@@ -429,11 +449,13 @@ export interface components {
         ExecutionStatus: "pending" | "running" | "completed" | "failed";
         /** @enum {string} */
         Outcome: "completed" | "failed" | "timed_out" | "cancelled";
+        /** @description Null while it is running. */
+        OutcomeOrNull: components["schemas"]["Outcome"] | null;
         /** @description More members may fill in what the sentence says. */
         Error: {
             detail: string;
             /** @enum {string} */
-            code: "activation_code_expired" | "activation_code_malformed" | "activation_code_missing" | "activation_code_present" | "activation_code_revoked" | "activation_code_unknown" | "activation_code_used" | "activation_code_withdrawn" | "already_claimed" | "attempt_closed" | "attempt_differs" | "attempt_unknown" | "body_encoding_invalid" | "body_invalid" | "body_too_large" | "contended" | "content_type_unsupported" | "cursor_invalid" | "execution_id_invalid" | "execution_token_invalid" | "field_invalid" | "field_missing" | "idempotency_key_invalid" | "idempotency_key_reused" | "internal" | "launch_refused" | "login_code_spent" | "login_code_wrong" | "login_rate_limited" | "login_slug_invalid" | "output_missing" | "output_too_large" | "project_failed_use_restart" | "project_id_invalid" | "project_ids_taken" | "project_limit" | "project_not_completed" | "project_not_failed" | "project_not_found" | "project_not_pending" | "project_not_running" | "project_running" | "query_invalid" | "route_not_found" | "session_expired" | "session_idle" | "session_invalid" | "session_missing" | "subscription_canceled" | "subscription_missing" | "subscription_past_due" | "subscription_suspended" | "subscription_unknown" | "subscription_unpaid" | "trial_project_limit" | "trial_slot_taken" | "unavailable" | "upload_incomplete" | "upload_unknown" | "upload_unsupported" | "version_missing" | "version_stale";
+            code: "activation_code_expired" | "activation_code_malformed" | "activation_code_missing" | "activation_code_present" | "activation_code_revoked" | "activation_code_unknown" | "activation_code_used" | "activation_code_withdrawn" | "already_claimed" | "attempt_closed" | "attempt_differs" | "attempt_unknown" | "body_encoding_invalid" | "body_invalid" | "body_too_large" | "contended" | "content_type_unsupported" | "cursor_invalid" | "execution_id_invalid" | "execution_token_invalid" | "extension_too_early" | "extension_too_late" | "extension_used" | "field_invalid" | "field_missing" | "idempotency_key_invalid" | "idempotency_key_reused" | "internal" | "launch_refused" | "login_code_spent" | "login_code_wrong" | "login_rate_limited" | "login_slug_invalid" | "output_missing" | "output_too_large" | "project_failed_use_restart" | "project_id_invalid" | "project_ids_taken" | "project_limit" | "project_not_completed" | "project_not_failed" | "project_not_found" | "project_not_pending" | "project_not_running" | "project_running" | "query_invalid" | "route_not_found" | "session_expired" | "session_idle" | "session_invalid" | "session_missing" | "subscription_canceled" | "subscription_missing" | "subscription_past_due" | "subscription_suspended" | "subscription_unknown" | "subscription_unpaid" | "trial_project_limit" | "trial_slot_taken" | "unavailable" | "upload_incomplete" | "upload_unknown" | "upload_unsupported" | "version_missing" | "version_stale";
         };
         Expectation: {
             /** @description Refused with 409 where the project is at another attempt. */
@@ -453,6 +475,18 @@ export interface components {
             /** @constant */
             status: "failed";
         };
+        Extension: {
+            /** @description Taken to the second. */
+            hours: number;
+            /** @description Refused with 409 where the project is at another attempt. */
+            expected_attempt?: number;
+        };
+        Extended: {
+            success: boolean;
+            message: string;
+            execution_id: number;
+            times_out_at: components["schemas"]["TimeOrNull"];
+        };
         Progress: {
             percent: number;
             message: string;
@@ -469,11 +503,21 @@ export interface components {
             started_at: components["schemas"]["TimeOrNull"];
             claimed_at: components["schemas"]["TimeOrNull"];
             completed_at: components["schemas"]["TimeOrNull"];
-            /** @description Null while it is running. */
-            outcome: components["schemas"]["Outcome"] | null;
+            outcome: components["schemas"]["OutcomeOrNull"];
             error: string | null;
             output_folder_path: string | null;
+            /** @description The last one, once it has ended. */
+            heartbeat_at: components["schemas"]["TimeOrNull"];
+            /** @description By how much its limit was extended. */
+            extension_seconds: number | null;
+            swept: components["schemas"]["Swept"] | null;
             late_result: components["schemas"]["LateResult"] | null;
+        };
+        /** @description By which sweep it was failed, and when. What had started before the cutoff, or sent its last heartbeat before it, was failed. */
+        Swept: {
+            sweep_id: string;
+            at: components["schemas"]["TimeOrNull"];
+            cutoff: components["schemas"]["TimeOrNull"];
         };
         Status: {
             project_id: string;
@@ -490,6 +534,15 @@ export interface components {
             progress: components["schemas"]["Progress"];
             heartbeat_at: components["schemas"]["TimeOrNull"];
             times_out_at: components["schemas"]["TimeOrNull"];
+            execution_outcome: components["schemas"]["OutcomeOrNull"];
+            /** @description The sweep that failed it. */
+            sweep_id: string | null;
+            /** @description By how much times_out_at was moved. */
+            execution_extension_seconds: number | null;
+            /** @description From when on it can be extended; null where it can't any more. */
+            extendable_at: components["schemas"]["TimeOrNull"];
+            /** @description Now. */
+            can_extend: boolean;
             can_run: boolean;
             can_restart: boolean;
             /** @description Why neither is possible. */
@@ -852,6 +905,11 @@ export interface operations {
                      *       },
                      *       "heartbeat_at": "2026-03-01T12:03:01.000Z",
                      *       "times_out_at": null,
+                     *       "execution_outcome": "failed",
+                     *       "sweep_id": null,
+                     *       "execution_extension_seconds": null,
+                     *       "extendable_at": null,
+                     *       "can_extend": false,
                      *       "can_run": false,
                      *       "can_restart": true,
                      *       "blocked_reason": null,
@@ -866,6 +924,9 @@ export interface operations {
                      *           "outcome": "failed",
                      *           "error": "the price list is empty",
                      *           "output_folder_path": "s3://rekindle-output/acme/M7Z5J-LCf6naRBxgH0HhJA/61336628852843/",
+                     *           "heartbeat_at": "2026-03-01T12:03:01.000Z",
+                     *           "extension_seconds": null,
+                     *           "swept": null,
                      *           "late_result": null
                      *         }
                      *       ]
@@ -915,6 +976,54 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Cancelled"];
+                };
+            };
+            400: components["responses"]["Refused"];
+            401: components["responses"]["Refused"];
+            404: components["responses"]["Refused"];
+            409: components["responses"]["Refused"];
+            413: components["responses"]["Refused"];
+            415: components["responses"]["Refused"];
+            500: components["responses"]["Refused"];
+            503: components["responses"]["Later"];
+        };
+    };
+    extendProject: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: components["parameters"]["ProjectID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "hours": 12,
+                 *       "expected_attempt": 1
+                 *     }
+                 */
+                "application/json": components["schemas"]["Extension"];
+            };
+        };
+        responses: {
+            /** @description The execution has more time. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "message": "Project execution extended",
+                     *       "execution_id": 61336628852843,
+                     *       "times_out_at": "2026-03-03T00:00:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Extended"];
                 };
             };
             400: components["responses"]["Refused"];
@@ -1104,6 +1213,11 @@ export interface operations {
                      *       },
                      *       "heartbeat_at": "2026-03-01T12:03:01.000Z",
                      *       "times_out_at": null,
+                     *       "execution_outcome": "failed",
+                     *       "sweep_id": null,
+                     *       "execution_extension_seconds": null,
+                     *       "extendable_at": null,
+                     *       "can_extend": false,
                      *       "can_run": false,
                      *       "can_restart": true,
                      *       "blocked_reason": null,
@@ -1118,6 +1232,9 @@ export interface operations {
                      *           "outcome": "failed",
                      *           "error": "the price list is empty",
                      *           "output_folder_path": "s3://rekindle-output/acme/M7Z5J-LCf6naRBxgH0HhJA/61336628852843/",
+                     *           "heartbeat_at": "2026-03-01T12:03:01.000Z",
+                     *           "extension_seconds": null,
+                     *           "swept": null,
                      *           "late_result": null
                      *         }
                      *       ],
@@ -1180,6 +1297,11 @@ export interface operations {
                      *       },
                      *       "heartbeat_at": "2026-03-01T12:03:01.000Z",
                      *       "times_out_at": null,
+                     *       "execution_outcome": "failed",
+                     *       "sweep_id": null,
+                     *       "execution_extension_seconds": null,
+                     *       "extendable_at": null,
+                     *       "can_extend": false,
                      *       "can_run": false,
                      *       "can_restart": true,
                      *       "blocked_reason": null,
@@ -1194,6 +1316,9 @@ export interface operations {
                      *           "outcome": "failed",
                      *           "error": "the price list is empty",
                      *           "output_folder_path": "s3://rekindle-output/acme/M7Z5J-LCf6naRBxgH0HhJA/61336628852843/",
+                     *           "heartbeat_at": "2026-03-01T12:03:01.000Z",
+                     *           "extension_seconds": null,
+                     *           "swept": null,
                      *           "late_result": null
                      *         }
                      *       ],
@@ -1268,6 +1393,11 @@ export interface operations {
                      *       },
                      *       "heartbeat_at": "2026-03-01T12:03:01.000Z",
                      *       "times_out_at": null,
+                     *       "execution_outcome": "failed",
+                     *       "sweep_id": null,
+                     *       "execution_extension_seconds": null,
+                     *       "extendable_at": null,
+                     *       "can_extend": false,
                      *       "can_run": false,
                      *       "can_restart": true,
                      *       "blocked_reason": null,
@@ -1282,6 +1412,9 @@ export interface operations {
                      *           "outcome": "failed",
                      *           "error": "the price list is empty",
                      *           "output_folder_path": "s3://rekindle-output/acme/M7Z5J-LCf6naRBxgH0HhJA/61336628852843/",
+                     *           "heartbeat_at": "2026-03-01T12:03:01.000Z",
+                     *           "extension_seconds": null,
+                     *           "swept": null,
                      *           "late_result": null
                      *         }
                      *       ],
@@ -1382,6 +1515,11 @@ export interface operations {
                      *       },
                      *       "heartbeat_at": "2026-03-01T12:03:01.000Z",
                      *       "times_out_at": null,
+                     *       "execution_outcome": "failed",
+                     *       "sweep_id": null,
+                     *       "execution_extension_seconds": null,
+                     *       "extendable_at": null,
+                     *       "can_extend": false,
                      *       "can_run": false,
                      *       "can_restart": true,
                      *       "blocked_reason": null,
@@ -1396,6 +1534,9 @@ export interface operations {
                      *           "outcome": "failed",
                      *           "error": "the price list is empty",
                      *           "output_folder_path": "s3://rekindle-output/acme/M7Z5J-LCf6naRBxgH0HhJA/61336628852843/",
+                     *           "heartbeat_at": "2026-03-01T12:03:01.000Z",
+                     *           "extension_seconds": null,
+                     *           "swept": null,
                      *           "late_result": null
                      *         }
                      *       ],
