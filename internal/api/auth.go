@@ -121,7 +121,7 @@ func (a *auth) request(ctx context.Context, req *request) (any, error) {
 	cancel()
 	if err := <-delivered; err != nil {
 		// The answer must not tell: it is the operator's to see to.
-		a.log.ErrorContext(ctx, "login code not sent", "request_id", req.id(), "tenant_id", tenant.ID, "error", err)
+		a.log.ErrorContext(ctx, "login code not sent", "tenant_id", tenant.ID, "error", err)
 	}
 	return CodeSent{"If the account exists, a login code is on its way", int(project.LoginCodeLife / time.Second)}, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"rekindle/internal/project"
+	"rekindle/internal/telemetry"
 )
 
 // maxBody is how many bytes the body of a run, restart or worker call may have.
@@ -29,6 +30,7 @@ type request struct {
 	tenantID    string
 	projectID   string
 	executionID int64
+	metrics     telemetry.Metrics
 }
 
 func (r *request) id() string { return r.event.RequestContext.RequestID }

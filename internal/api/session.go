@@ -111,7 +111,7 @@ func (g gate) check(ctx context.Context, req *request) (*caller, error) {
 		// The call is good whether or not its use gets recorded: the next one
 		// records it.
 		if err := g.store.TouchSession(ctx, hash, now); err != nil {
-			g.log.WarnContext(ctx, "session not touched", "request_id", req.id(), "tenant_id", tenantID, "error", err)
+			g.log.WarnContext(ctx, "session not touched", "tenant_id", tenantID, "error", err)
 		} else {
 			session.LastSeen = now
 		}

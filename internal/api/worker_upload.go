@@ -98,7 +98,7 @@ func (w *worker) uploadComplete(ctx context.Context, req *request, t token.Claim
 	if err := w.cfg.Uploads.CompleteUpload(ctx, t.Ref(), in, w.cfg.Limit); err != nil {
 		return nil, err
 	}
-	w.log.InfoContext(ctx, "output stored", "request_id", req.id(), "tenant_id", t.TenantID, "project_id", t.ProjectID,
+	w.log.InfoContext(ctx, "output stored", "tenant_id", t.TenantID, "project_id", t.ProjectID,
 		"execution_id", t.ExecutionID, "parts", in.Parts, "bytes", in.Bytes)
 	return project.Stored{Bytes: in.Bytes}, nil
 }

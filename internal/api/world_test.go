@@ -19,6 +19,7 @@ import (
 	"rekindle/internal/output/s3test"
 	"rekindle/internal/project"
 	"rekindle/internal/secretwatch"
+	"rekindle/internal/telemetry"
 	"rekindle/internal/token"
 )
 
@@ -59,7 +60,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, db: dynamotest.Open(t), engine: &engine{alive: map[int64][]string{}}, keys: keys, logs: &strings.Builder{}, now: noon}
-	o := api.Options{Budget: 10 * time.Minute, Now: w.clock, Log: secretwatch.New(slog.NewJSONHandler(&lockedWriter{w: w.logs}, nil))}
+	o := api.Options{Budget: 10 * time.Minute, Now: w.clock, Log: secretwatch.New(telemetry.NewHandler(slog.NewJSONHandler(&lockedWriter{w: w.logs}, nil), "Rekindle/test"))}
 	w.run = api.NewRun(w.db, w.engine, "/out", o)
 	w.restart = api.NewRestart(w.db, w.engine, "/out", o)
 	w.status = api.NewStatus(w.db, project.DefaultTimeout, o)
