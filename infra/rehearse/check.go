@@ -74,6 +74,7 @@ func checkTransformed(t mapping) *checks {
 	c.rules(t)
 	c.data(t)
 	c.engine(t)
+	c.sight(t)
 	return c
 }
 
@@ -211,6 +212,8 @@ func (c *checks) routes(t mapping) {
 			c.that(keys[key], "there are limits of %q, which is no route: API Gateway refuses to deploy them", key)
 			c.that(at(l, "ThrottlingBurstLimit") != nil && at(l, "ThrottlingRateLimit") != nil, "the limits of %q are %s: want a burst and a rate", key, text(l))
 		}
+		c.that(slices.ContainsFunc(ofType(t, "AWS::Logs::LogGroup"), func(group string) bool { return refers(at(stage, "AccessLogSettings", "DestinationArn"), group) }),
+			"the API writes down no calls: what a function never saw would leave no trace; set AccessLogSettings")
 		c.that(at(stage, "DefaultRouteSettings", "ThrottlingRateLimit") != nil, "routes without limits of their own have none: set DefaultRouteSettings")
 	}
 }
@@ -306,6 +309,21 @@ func (c *checks) engine(t mapping) {
 	}
 }
 
+// sight checks what an operator sees.
+func (c *checks) sight(t mapping) {
+	for _, id := range ofType(t, "AWS::Logs::LogGroup") {
+		c.that(at(properties(t, id), "RetentionInDays") != nil, "%s keeps its lines for ever: set RetentionInDays", id)
+	}
+	boards := ofType(t, "AWS::CloudWatch::Dashboard")
+	c.that(len(boards) == 1, "there are %d dashboards, want 1", len(boards))
+	for _, a := range ofType(t, "AWS::CloudWatch::Alarm") {
+		c.that(slices.ContainsFunc(boards, func(id string) bool { return refers(at(properties(t, id), "DashboardBody"), a) }), "the alarm %s is on no dashboard", a)
+	}
+	for _, f := range ofType(t, "AWS::Lambda::Function") {
+		c.that(at(properties(t, f), "TracingConfig") == nil, "%s is traced, which costs, and nobody has asked for it", f)
+	}
+}
+
 // checkEnvironments asserts that what the functions' environments name is there.
 func (r *rehearsal) checkEnvironments() {
 	c := &checks{}
@@ -335,6 +353,8 @@ func (r *rehearsal) checkEnvironments() {
 				c.that(len(v) >= 32 && slices.Contains(slices.Collect(maps.Values(r.stack.Secrets)), v), "%s: %s is no secret of the stack: its dynamic reference resolves to nothing that is there", f, name)
 			case strings.HasPrefix(name, "AWS_ENDPOINT_URL_"):
 				c.that(v == r.recorders[f].url, "%s: %s is %q, not its recorder", f, name, v)
+			case name == "METRICS_NAMESPACE":
+				c.that(v == "Rekindle/"+stackName, "%s: METRICS_NAMESPACE is %q, and the alarms watch Rekindle/%s", f, v, stackName)
 			case name == "OTP_SENDER":
 				c.that(v == sender, "%s: OTP_SENDER is %q, and the parameter is %s", f, v, sender)
 			case name == "PROJECT_HEARTBEAT_TIMEOUT_MINUTES": // empty is never

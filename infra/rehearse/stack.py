@@ -88,7 +88,10 @@ def serve(port, account, region):
             pass
 
 
-def left_out(kind):
+def left_out(resource):
+    kind = resource["Type"]
+    if kind == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:
+        return "the emulator has no alarms on expressions"
     return next((why for prefix, why in LEFT_OUT.items() if kind.startswith(prefix)), None)
 
 
@@ -159,7 +162,7 @@ def emulable(template, endpoints, notes):
     resources = template["Resources"]
     gone = {}
     for name, r in list(resources.items()):
-        if why := left_out(r["Type"]):
+        if why := left_out(r):
             notes.setdefault((r["Type"], why), []).append(name)
             gone[name] = stand_in(name, resources.pop(name))
     template = replace(template, gone)

@@ -123,6 +123,18 @@ def problems():
     if not functions:
         yield "there are no functions"
 
+    # One parameter turns tracing on, for every function, and only then gives the
+    # permission. SAM would add it for any condition in the parameter's place.
+    traced = deployed(Revision="a" * 20, Tracing="Active")["Resources"]
+    for name in functions:
+        for what, all_, on in (("off", resources, False), ("on", traced, True)):
+            mode = all_[name]["Properties"].get("TracingConfig")
+            if mode != ({"Mode": {"Ref": "Tracing"}} if on else None) and mode != ({"Mode": "Active"} if on else None):
+                yield f"{name} has the TracingConfig {mode} where tracing is {what}"
+            may = any("xray" in json.dumps(p).lower() for p in all_[f"{name}Role"]["Properties"]["ManagedPolicyArns"])
+            if may != on:
+                yield f"{name} may{'' if may else ' not'} send traces where tracing is {what}"
+
     # CloudFormation's quotas.
     if len(resources) > 500:
         yield f"there are {len(resources)} resources, more than 500"
