@@ -74,7 +74,7 @@ func (s *projects) extend(ctx context.Context, req *request, c *caller, in exten
 				return nil, err
 			}
 			p = extended
-			s.log.InfoContext(ctx, "execution extended", "request_id", req.id(), "tenant_id", p.TenantID, "project_id", p.ProjectID,
+			s.log.InfoContext(ctx, "execution extended", "tenant_id", p.TenantID, "project_id", p.ProjectID,
 				"execution_id", p.ExecutionID, "extension_seconds", int64(in.by/time.Second), "times_out_at", p.TimesOutAt(s.cfg.Timeout))
 		}
 		return &Extended{
