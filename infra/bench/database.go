@@ -30,6 +30,7 @@ const (
 	projectsTable = "ProjectsTable"
 	tenantsTable  = "TenantsTable"
 	sessionsTable = "SessionsTable"
+	sweepsTable   = "SweepsTable"
 )
 
 // openDatabase starts one. With an empty folder it keeps its data in memory.
@@ -64,7 +65,7 @@ func openDatabase(ctx context.Context, folder string, exact bool) (*database, er
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
-	d.store = dynamo.New(d.client, dynamo.Tables{Projects: projectsTable, Tenants: tenantsTable, Sessions: sessionsTable})
+	d.store = dynamo.New(d.client, dynamo.Tables{Projects: projectsTable, Tenants: tenantsTable, Sessions: sessionsTable, Sweeps: sweepsTable})
 	d.meter.reset()
 	return d, nil
 }
