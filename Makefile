@@ -167,8 +167,8 @@ audit: ## Looks for known vulnerabilities in what the project depends on. AUDIT_
 	go run ./infra/audit
 
 .PHONY: bench
-bench: sizes ## Measures speed, and the sizes of the functions. BENCHTIME=1x is a quick look.
-	go test -run '^$$' -bench . -benchmem $(if $(BENCHTIME),-benchtime $(BENCHTIME)) ./internal/...
+bench: $(NODE_MODULES) ## Measures speed and cost, and prints one table. QUICK=1 is a look of minutes. ARGS="-h" says more.
+	go run ./infra/bench $(if $(QUICK),-quick) $(ARGS)
 
 # What Rekindle is measured beside: the same calls in Python.
 $(BENCH_VENV): requirements-bench.txt
