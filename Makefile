@@ -167,7 +167,7 @@ audit: ## Looks for known vulnerabilities in what the project depends on. AUDIT_
 	go run ./infra/audit
 
 .PHONY: bench
-bench: $(NODE_MODULES) ## Measures speed and cost, and prints one table. QUICK=1 is a look of minutes. ARGS="-h" says more.
+bench: $(NODE_MODULES) $(BENCH_VENV) ## Measures speed and cost, and prints one table. QUICK=1 is a look of minutes. ARGS="-h" says more.
 	go run ./infra/bench $(if $(QUICK),-quick) $(ARGS)
 
 # What Rekindle is measured beside: the same calls in Python.

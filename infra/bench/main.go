@@ -34,6 +34,7 @@ var sections = []section{
 	{"endtoend", "Requests to the local stack", runEndToEnd},
 	{"sweep", "The sweep of stuck projects among healthy ones", runSweeps},
 	{"sizes", "The functions' binaries", runSizes},
+	{"peer", "Rekindle beside the same calls in Python", runPeer},
 }
 
 // env is what a section gets.

@@ -198,8 +198,9 @@ class DynamoStore:
                 TableName=self.projects,
                 Key={"tenant_id": item["tenant_id"], "project_id": item["project_id"]},
                 UpdateExpression="SET execution_status = :failed, execution_error = :error,"
-                " execution_completed_at = :at, execution_outcome = :outcome, attempts.#id.outcome = :outcome, attempts.#id.#error = :error,"
-                " attempts.#id.completed_at = :at ADD version :one REMOVE status_shard",
+                " execution_completed_at = :at, execution_outcome = :outcome,"
+                " attempts.#id.outcome = :outcome, attempts.#id.#error = :error, attempts.#id.completed_at = :at"
+                " ADD version :one REMOVE status_shard",
                 ConditionExpression="execution_status = :running AND execution_id = :id",
                 ExpressionAttributeNames={"#id": str(item["execution_id"]), "#error": "error"},
                 ExpressionAttributeValues={
