@@ -13,6 +13,7 @@ import (
 	"rekindle/internal/project"
 	"rekindle/internal/secretwatch"
 	"rekindle/internal/sweep"
+	"rekindle/internal/telemetry"
 )
 
 // fakeStore is a store in memory whose faults the test chooses. It honours the
@@ -26,6 +27,8 @@ type fakeStore struct {
 	pause  time.Duration            // of each write, in virtual time
 	meet   func(p *project.Project) // what happens to an item just before its write
 	writes int
+
+	oldestErr error
 
 	kept    []project.SweepReceipt // each time that a receipt was kept
 	keepErr error
@@ -58,6 +61,18 @@ func (f *fakeStore) RunningSince(_ context.Context, shard int, before time.Time)
 			}
 		}
 	}
+}
+
+// OldestRunning finds what the index has, whatever has become of it.
+func (f *fakeStore) OldestRunning(_ context.Context, shard int, since time.Time) (oldest time.Time, err error) {
+	for _, pg := range f.shards[shard] {
+		for _, c := range pg.candidates {
+			if !c.StartedAt.Before(since) && (oldest.IsZero() || c.StartedAt.Before(oldest)) {
+				oldest = c.StartedAt
+			}
+		}
+	}
+	return oldest, f.oldestErr
 }
 
 func (f *fakeStore) Get(_ context.Context, key project.Key) (*project.Project, error) {
@@ -140,7 +155,7 @@ func (s *stops) Stop(_ context.Context, ref project.Ref, jobID, _ string) error 
 func sweeper(f *fakeStore, st *stops, cfg sweep.Config, logs *bytes.Buffer) *sweep.Sweeper {
 	log := discard
 	if logs != nil {
-		log = secretwatch.New(slog.NewJSONHandler(logs, nil))
+		log = secretwatch.New(telemetry.NewHandler(slog.NewJSONHandler(logs, nil), "Rekindle/test"))
 	}
 	return sweep.New(f, st, cfg, func() time.Time { return storeNow }, log)
 }

@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"rekindle/internal/project"
+	"rekindle/internal/telemetry"
 )
 
 // Store is what the sweep needs of the store. The methods are documented at
 // dynamo.Store.
 type Store interface {
 	RunningSince(ctx context.Context, shard int, before time.Time) iter.Seq2[[]project.Candidate, error]
+	OldestRunning(ctx context.Context, shard int, since time.Time) (time.Time, error)
 	Get(ctx context.Context, key project.Key) (*project.Project, error)
 	Settle(ctx context.Context, s project.Settlement) (*project.Project, error)
 	KeepReceipt(ctx context.Context, r project.SweepReceipt) error
@@ -64,7 +66,7 @@ func New(store Store, stopper Stopper, cfg Config, now func() time.Time, log *sl
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Sweeper{store: store, stopper: stopper, cfg: cfg, now: now, log: log}
+	return &Sweeper{store: store, stopper: stopper, cfg: cfg, now: now, log: telemetry.WithRequestIDs(log)}
 }
 
 // Invoke is the Lambda handler: it sweeps once. The payload is the schedule's
@@ -112,6 +114,7 @@ type run struct {
 	mu      sync.Mutex
 	receipt project.SweepReceipt
 	ended   []ended
+	oldest  time.Time // when the oldest execution started that is left running
 }
 
 // ended is an execution that was failed, and whose work is to be stopped.
@@ -150,8 +153,28 @@ func (s *Sweeper) Sweep(ctx context.Context, dryRun bool) project.SweepReceipt {
 	if !r.receipt.Complete {
 		level = slog.LevelWarn
 	}
-	s.log.LogAttrs(ctx, level, "sweep ended", slog.Any("receipt", r.receipt))
+	s.log.LogAttrs(ctx, level, "sweep ended", slog.Any("receipt", r.receipt), r.metrics())
 	return r.receipt
+}
+
+// metrics are what the sweep counts at its end. A dry run counts nothing.
+func (r *run) metrics() slog.Attr {
+	var m telemetry.Metrics
+	if r.receipt.DryRun {
+		return m.Attr()
+	}
+	incomplete, age := 1.0, 0.0
+	if r.receipt.Complete {
+		incomplete = 0
+	}
+	if !r.oldest.IsZero() {
+		age = r.began.Sub(r.oldest).Seconds()
+	}
+	m.Count(telemetry.SweepEnded)
+	m.Set(telemetry.SweepIncomplete, incomplete)
+	m.Set(telemetry.Swept, float64(r.receipt.Failed))
+	m.Set(telemetry.OldestRunningAge, age)
+	return m.Attr()
 }
 
 // keep writes the receipt as it stands. Without it the sweep is as good; it is in
@@ -195,6 +218,31 @@ func (r *run) shard(ctx context.Context, shard int) {
 	if whole {
 		r.count(func(rc *project.SweepReceipt) { rc.Shards++ })
 	}
+	r.younger(ctx, shard, before)
+}
+
+// younger looks for the oldest of the executions that were not nominated, for its
+// age alone. Those that were are judged by their base items: what the index may
+// still have of one that has just ended makes nothing look old.
+func (r *run) younger(ctx context.Context, shard int, since time.Time) {
+	if r.receipt.DryRun || ctx.Err() != nil {
+		return
+	}
+	at, err := r.store.OldestRunning(ctx, shard, since)
+	if err != nil {
+		r.log.WarnContext(ctx, "the age of the oldest running execution was not read", "sweep_id", r.receipt.SweepID, "shard", shard, "error", err)
+		return
+	}
+	r.left(at)
+}
+
+// left notes that an execution which started then is left running.
+func (r *run) left(startedAt time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !startedAt.IsZero() && (r.oldest.IsZero() || startedAt.Before(r.oldest)) {
+		r.oldest = startedAt
+	}
 }
 
 func (r *run) count(f func(*project.SweepReceipt)) {
@@ -208,7 +256,14 @@ func (r *run) incomplete(ctx context.Context, why string, shard int, err error) 
 	r.log.WarnContext(ctx, "sweep incomplete: "+why, "sweep_id", r.receipt.SweepID, "shard", shard, "error", err)
 }
 
-func (r *run) skip(reason string) { r.count(func(rc *project.SweepReceipt) { rc.Skipped[reason]++ }) }
+// skip counts an execution that was not failed. Those that are not due, or could
+// not be judged, are left running.
+func (r *run) skip(c project.Candidate, reason string) {
+	r.count(func(rc *project.SweepReceipt) { rc.Skipped[reason]++ })
+	if reason == SkipNotDue || reason == SkipExtended || reason == SkipError {
+		r.left(c.StartedAt)
+	}
+}
 
 // candidate judges one nominated execution and fails it if it is due.
 func (r *run) candidate(ctx context.Context, c project.Candidate) {
@@ -233,12 +288,12 @@ func (r *run) candidate(ctx context.Context, c project.Candidate) {
 		err = nil
 	}
 	if err != nil {
-		r.failedToJudge(ctx, log, err)
+		r.failedToJudge(ctx, log, c, err)
 		return
 	}
 	st, why := r.judge(p, c)
 	if why != "" {
-		r.skip(why)
+		r.skip(c, why)
 		return
 	}
 	if r.receipt.DryRun {
@@ -252,9 +307,9 @@ func (r *run) candidate(ctx context.Context, c project.Candidate) {
 		r.failed(ctx, log, p, st)
 	case project.CodeOf(err) == project.CodeAttemptClosed:
 		_, why = r.judge(p, c)
-		r.skip(cmp.Or(why, SkipNotDue))
+		r.skip(c, cmp.Or(why, SkipNotDue))
 	default:
-		r.failedToJudge(ctx, log, err)
+		r.failedToJudge(ctx, log, c, err)
 	}
 }
 
@@ -304,7 +359,13 @@ func (r *run) failed(ctx context.Context, log *slog.Logger, p *project.Project, 
 	if !p.HeartbeatAt.IsZero() {
 		attrs = append(attrs, "last_heartbeat_at", p.HeartbeatAt)
 	}
-	log.WarnContext(ctx, "execution failed by the sweep", attrs...)
+	reason := telemetry.SweptOverdue
+	if !st.HeartbeatAt.IsZero() {
+		reason = telemetry.SweptSilent
+	}
+	var m telemetry.Metrics
+	m.CountOf(telemetry.Failed, reason)
+	log.WarnContext(ctx, "execution failed by the sweep", append(attrs, m.Attr())...)
 	id := st.Ref.ExecutionID
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -358,8 +419,8 @@ func (r *run) stopWork(ctx context.Context) {
 	wg.Wait()
 }
 
-func (r *run) failedToJudge(ctx context.Context, log *slog.Logger, err error) {
-	r.skip(SkipError)
+func (r *run) failedToJudge(ctx context.Context, log *slog.Logger, c project.Candidate, err error) {
+	r.skip(c, SkipError)
 	r.count(func(rc *project.SweepReceipt) { rc.Complete = false })
 	if errors.Is(err, context.DeadlineExceeded) {
 		log.WarnContext(ctx, "execution left to the next sweep: the deadline is near")
