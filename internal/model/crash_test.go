@@ -52,6 +52,9 @@ var crashes = []struct {
 	{"sweep of the silent", []plan{
 		{kind: runs, project: active}, {kind: claims}, {kind: beats}, {kind: passes, passed: time.Hour},
 	}, plan{kind: sweeps, well: true}},
+	{"extension", []plan{
+		{kind: runs, project: active}, {kind: claims}, {kind: passes, passed: 21 * time.Hour},
+	}, plan{kind: extends, project: active, hours: 24}},
 	{"delete", failedBefore(active), plan{kind: removes, project: active}},
 }
 

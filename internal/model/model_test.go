@@ -15,7 +15,7 @@ import (
 )
 
 // weights says how often each kind of plan is drawn.
-var weights = [kinds]int{runs: 4, restarts: 8, cancels: 3, claims: 8, beats: 3, reports: 7, jobEnds: 3, sweeps: 3, passes: 3, removes: 2}
+var weights = [kinds]int{runs: 4, restarts: 8, cancels: 3, claims: 8, beats: 3, reports: 7, jobEnds: 3, sweeps: 3, passes: 3, removes: 2, extends: 3}
 
 var weighted = func() []int {
 	var all []int
@@ -30,7 +30,7 @@ var weighted = func() []int {
 var (
 	durations = []time.Duration{
 		time.Millisecond, time.Second, 16 * time.Second, 5 * time.Minute, 11 * time.Minute, time.Hour,
-		24 * time.Hour, 24*time.Hour + time.Millisecond, 25 * time.Hour, -time.Hour,
+		21 * time.Hour, 24 * time.Hour, 24*time.Hour + time.Millisecond, 25 * time.Hour, -time.Hour,
 	}
 	outcomes = []project.Outcome{project.OutcomeFailed, project.OutcomeFailed, project.OutcomeCompleted, project.OutcomeTimedOut}
 	modes    = []int{accepts, accepts, accepts, accepts, refuses, loses, forgets, doubles, doubles}
@@ -69,6 +69,9 @@ func planOf(t *rapid.T, crossed bool) plan {
 	case cancels:
 		p.expected = pickOf(t, "expected", numbers)
 		p.numbed = rapid.Bool().Draw(t, "numbed")
+	case extends:
+		p.expected = pickOf(t, "expected", numbers)
+		p.hours = pickOf(t, "hours", []int{1, 1, 24})
 	case claims:
 		p.second = pickOf(t, "second", []bool{false, false, true})
 	case beats, reports:

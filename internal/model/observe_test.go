@@ -33,6 +33,17 @@ func (i item) executionID() int64 { return i.number("execution_id") }
 
 func (i item) attempts() map[string]any { m, _ := i["attempts"].(map[string]any); return m }
 
+// started is when the present execution began; the zero time where there is none.
+func (i item) started() time.Time {
+	t, _ := time.Parse(time.RFC3339, i.text("execution_started_at"))
+	return t
+}
+
+// timesOutAt is when the present execution is over its limit and its extension.
+func (i item) timesOutAt() time.Time {
+	return i.started().Add(project.DefaultTimeout + time.Duration(i.number("execution_extension_seconds"))*time.Second)
+}
+
 // attempt returns the entry of an execution; nil if it is not remembered.
 func (i item) attempt(id int64) item {
 	m, _ := i.attempts()[strconv.FormatInt(id, 10)].(map[string]any)
@@ -53,6 +64,7 @@ const (
 	claimed  = "claim"
 	beat     = "heartbeat"
 	keptLate = "late"
+	extended = "extend"
 	voided   = "void"
 )
 
@@ -209,6 +221,12 @@ func (w *world) step(key project.Key, before, after item) change {
 			return c
 		}
 		may["execution_status"], may["status_shard"], may["attempts"] = true, true, true
+		if by := after.attempt(c.ref.ExecutionID).text("settled_by"); c.what == settled && strings.HasPrefix(by, "sweep:") {
+			may["sweep_id"] = true
+			if "sweep:"+after.text("sweep_id") != by {
+				w.wrong("%s: sweep_id is %q, and its attempt was settled by %s", key.ProjectID, after.text("sweep_id"), by)
+			}
+		}
 		for _, f := range slices.Concat(project.Transitions[i].Sets, project.Transitions[i].Clears) {
 			may[string(f)] = true
 		}
@@ -224,6 +242,8 @@ func (w *world) step(key project.Key, before, after item) change {
 			may["heartbeat_at"], may["progress"] = true, true
 		case keptLate:
 			may["attempts"], may["version"] = true, true
+		case extended:
+			may["execution_extension_seconds"], may["attempts"], may["version"] = true, true, true
 		case voided:
 			may["version"] = true
 		}
@@ -256,6 +276,11 @@ func (w *world) lesserWrite(key project.Key, before, after item, grown int64) st
 	case grown != 1:
 		w.wrong("%s: one write raised the version by %d", key.ProjectID, grown)
 		return voided
+	case !before.has("execution_extension_seconds") && after.has("execution_extension_seconds"):
+		if after.status() != project.Running {
+			w.wrong("%s was extended while it was %s", key.ProjectID, after.status())
+		}
+		return extended
 	case reflect.DeepEqual(before["attempts"], after["attempts"]):
 		if after.status() == project.Running && after.has("claimed_at") {
 			return claimed // the same runner again
@@ -338,12 +363,10 @@ func (w *world) checkSettled(key project.Key, before, a item) {
 				w.wrong("%s: the end of job %s ended execution %d of job %q", key.ProjectID, who, id, a.text("job_id"))
 			}
 		case "sweep":
-			started, err := time.Parse(time.RFC3339, before.text("execution_started_at"))
 			beat, _ := time.Parse(time.RFC3339, before.text("heartbeat_at"))
-			due := started.Before(w.now.Add(-project.DefaultTimeout))
 			silent := !beat.IsZero() && beat.Before(w.now.Add(-silence))
-			if err != nil || !due && !silent {
-				w.wrong("%s: the sweep ended execution %d, which began at %s, at %s", key.ProjectID, id, started, w.now)
+			if !before.timesOutAt().Before(w.now) && !silent {
+				w.wrong("%s: the sweep ended execution %d, which began at %s and may run until %s, at %s", key.ProjectID, id, before.started(), before.timesOutAt(), w.now)
 			}
 		}
 	}

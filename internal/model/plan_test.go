@@ -26,11 +26,12 @@ const (
 	sweeps
 	passes
 	removes
+	extends
 	rivals // run or restart, as the project's status calls for
 	kinds
 )
 
-var kindNames = [kinds]string{"run", "restart", "cancel", "claim", "heartbeat", "result", "job ends", "sweep", "time passes", "delete or create", "start"}
+var kindNames = [kinds]string{"run", "restart", "cancel", "claim", "heartbeat", "result", "job ends", "sweep", "time passes", "delete or create", "extend", "start"}
 
 // plan is one step: drawn before it is carried out, so that it can be carried
 // out in the midst of another.
@@ -46,6 +47,7 @@ type plan struct {
 	second   bool // runner of a job
 	outcome  project.Outcome
 	percent  int
+	hours    int // of an extension
 	passed   time.Duration
 	well     bool // how the job ended; whether silence counts; whether to make it again
 	fault    int
@@ -61,6 +63,8 @@ func (p plan) String() string {
 		s += fmt.Sprintf(" project %d key %d expected %d engine %d", p.project, p.key, p.expected, p.mode)
 	case cancels, removes:
 		s += fmt.Sprintf(" project %d expected %d", p.project, p.expected)
+	case extends:
+		s += fmt.Sprintf(" project %d expected %d hours %d", p.project, p.expected, p.hours)
 	case claims, jobEnds:
 		s += fmt.Sprintf(" job -%d second %t well %t", p.pick, p.second, p.well)
 	case beats, reports:
@@ -130,6 +134,8 @@ func (w *world) do(p plan) {
 		w.signIn()
 	case removes:
 		w.remove(p, r)
+	case extends:
+		w.extend(p, r)
 	}
 	w.mu.Lock()
 	w.struck = w.fault != nil && w.fault.struck
@@ -310,6 +316,35 @@ func (w *world) cancel(p plan, r *record) {
 	}
 }
 
+func (w *world) extend(p plan, r *record) {
+	key := w.aim(p, project.Running)
+	before := w.sight()[key]
+	body := fmt.Sprintf(`{"hours": %d}`, p.hours)
+	if p.expected > 0 {
+		body = fmt.Sprintf(`{"hours": %d, "expected_attempt": %d}`, p.hours, max(0, before.number("attempt")-int64(p.expected-1)))
+	}
+	want, by := 200, int64(p.hours)*3600
+	due := before.started().Add(project.DefaultTimeout)
+	switch {
+	case before == nil:
+		want = 404
+	case p.expected == 2 && before.number("attempt") > 0:
+		want = 409
+	case before.status() != project.Running:
+		want = 400
+	case before.number("execution_extension_seconds") == by:
+	case before.has("execution_extension_seconds"):
+		want = 409
+	case w.now.Before(due.Add(-4*time.Hour)) || !w.now.Before(due):
+		want = 400
+	}
+	a := w.tenantCall(w.projects, "POST", "/extend", key, body, nil)
+	w.status("extend", a, r, want)
+	if now := w.sight()[key]; a.status == 200 && !r.dead && !r.crossed && now.number("execution_extension_seconds") != by {
+		w.wrong("extend answered with 200, and the project is %v", now)
+	}
+}
+
 // job returns the job of a plan, counted from the newest: of an aimed one, among
 // those whose execution is running.
 func (w *world) job(p plan) *job {
@@ -479,9 +514,8 @@ func (w *world) sweep(p plan, r *record) {
 		return
 	}
 	for key, i := range w.sight() {
-		began, _ := time.Parse(time.RFC3339, i.text("execution_started_at"))
-		if i.status() == project.Running && began.Before(w.now.Add(-project.DefaultTimeout)) {
-			w.wrong("%s is running since %s, after a sweep at %s: %+v", key.ProjectID, began, w.now, receipt)
+		if i.status() == project.Running && i.timesOutAt().Before(w.now) {
+			w.wrong("%s is running since %s, after a sweep at %s: %+v", key.ProjectID, i.started(), w.now, receipt)
 		}
 	}
 }
