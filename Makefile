@@ -170,6 +170,10 @@ audit: ## Looks for known vulnerabilities in what the project depends on. AUDIT_
 bench: $(NODE_MODULES) $(BENCH_VENV) ## Measures speed and cost, and prints one table. QUICK=1 is a look of minutes. ARGS="-h" says more.
 	go run ./infra/bench $(if $(QUICK),-quick) $(ARGS)
 
+.PHONY: scale
+scale: ## Works out how far Rekindle goes and what that costs: the tables of docs/scale.md. ARGS=-update writes them there.
+	@go run ./infra/bench/scale $(ARGS)
+
 # What Rekindle is measured beside: the same calls in Python.
 $(BENCH_VENV): requirements-bench.txt
 	python3 -m venv --clear .venv/bench
