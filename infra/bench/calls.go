@@ -349,7 +349,7 @@ func runCalls(ctx context.Context, e *env) (rows []row, err error) {
 		rows = append(rows, e.cost(c.name, n, sum.each(n)))
 	}
 	swept, err := w.sweepCosts(ctx, e, 5*n)
-	e.note("Units by DynamoDB's documented rules, from the items read and written, with the template's two indexes. wcu is wcu-table and wcu-index together; item is the largest item met. A large project has all the text and history that one may have.")
+	e.note("Units by DynamoDB's documented rules, from the items read and written, with the template's two indexes. wcu is wcu-table and wcu-index together; item is the largest item met. A large project has all the text and history that one may have. session-touch comes on top of another call, at most once in five minutes.")
 	return append(rows, swept...), err
 }
 

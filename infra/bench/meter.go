@@ -22,8 +22,10 @@ type meter struct {
 	// cost in table and indexes. Writes of one item must then come one at a time.
 	exact bool
 
-	mu   sync.Mutex
-	used map[string]usage // by operation and table: "UpdateItem SessionsTable"
+	mu sync.Mutex
+	// by operation and table: "UpdateItem SessionsTable". A query that looks for
+	// one item alone is a "Query of one".
+	used map[string]usage
 }
 
 // reset returns what was used since the last time, and begins anew.
@@ -59,6 +61,7 @@ type request struct {
 	TableName            string
 	ConsistentRead       bool
 	ProjectionExpression string
+	Limit                int
 	Key, Item            item
 	RequestItems         map[string]struct {
 		ConsistentRead bool
@@ -183,6 +186,9 @@ func (m *meter) countRead(operation string, in request, out answer) error {
 			u.Read += float64(len(wanted.Keys)-len(found)) * readUnits(nil, wanted.ConsistentRead)
 		}
 	default:
+		if in.Limit == 1 {
+			operation += " of one"
+		}
 		u.Read = queryUnits(out.Items, in.ConsistentRead)
 		if out.Count != out.ScannedCount || in.ProjectionExpression != "" {
 			// What was read and left out costs as well, and only the database

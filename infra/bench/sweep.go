@@ -81,8 +81,8 @@ func runSweeps(ctx context.Context, e *env) (rows []row, err error) {
 				stuck, a.Calls, a.Read, b.Calls, b.Read)
 		}
 	}
-	e.note("The sweeper in this process, its store over HTTP to the local database (dynalite on disk, one Node.js thread, which is what the rate is); an engine that stops nothing in no time. On DynamoDB the rate is another, the queries and units are these.")
-	e.note("queries and rcu are those of the index: the same, however many healthy projects run, or the bench fails. It fails, too, if a sweep fails another number than the stuck.")
+	e.note("The sweeper in this process, its store over HTTP to the local database (dynalite on disk, one Node.js thread, which is what the rate is); an engine that stops nothing in no time. On DynamoDB the rate is another, the pages and units are these.")
+	e.note("pages and rcu are those of the index that nominates: the same, however many healthy projects run, or the bench fails. It fails, too, if a sweep fails another number than the stuck. What a sweep costs besides, whatever it finds, is sweep/nothing-stuck among the calls.")
 	if !e.quick {
 		e.note("Where no time is given the index alone was read, as the sweep reads it: minutes of writes more would say nothing new.")
 	}
@@ -109,7 +109,7 @@ func oneRead(ctx context.Context, d *database, name string, stuck int) (row, usa
 }
 
 func queryMetrics(queries usage, stuck int) []metric {
-	return []metric{{queries.Calls, "queries"}, {queries.Read, "rcu"}, {1000 * queries.Read / float64(stuck), "rcu/1000-stuck"}}
+	return []metric{{queries.Calls, "pages"}, {queries.Read, "rcu"}, {1000 * queries.Read / float64(stuck), "rcu/1000-stuck"}}
 }
 
 // oneSweep sweeps, and returns the row and what the queries cost.

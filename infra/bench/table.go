@@ -275,7 +275,7 @@ func aligned(lines [][]string) []string {
 	var out []string
 	for _, line := range lines {
 		name := line[0] + strings.Repeat(" ", width-len([]rune(line[0])))
-		out = append(out, strings.Join(append([]string{"  " + name}, line[1:]...), "\t")+"\t")
+		out = append(out, strings.Join(append([]string{name}, line[1:]...), "\t")+"\t")
 	}
 	return out
 }
