@@ -240,6 +240,18 @@ func asRunner(s shape, verb string, purpose token.Purpose, body any) func(contex
 	}
 }
 
+// extended prepares the extension of an execution whose limit is near.
+func extended(ctx context.Context, w *world, id string) (call, error) {
+	session, err := w.tenant(ctx, "tenant-"+id, project.Active, 0)
+	if err != nil {
+		return call{}, err
+	}
+	p := small.project(project.Key{TenantID: "tenant-" + id, ProjectID: "project-" + id}, project.Running, noon.Add(time.Hour-project.DefaultTimeout))
+	c := tenants(w.projects, http.MethodPost, "extend", p.ProjectID, session)
+	c.event.Headers["content-type"], c.event.Body = "application/json", `{"hours":2}`
+	return c, w.insert(ctx, p)
+}
+
 // listed prepares the list of a tenant's twenty projects.
 func listed(s shape) func(context.Context, *world, string) (call, error) {
 	return func(ctx context.Context, w *world, id string) (call, error) {
@@ -285,6 +297,7 @@ var costs = []costed{
 	{"restart/trial/own-slot", again(false)},
 	{"restart/trial/other-slot", again(true)},
 	{"cancel", asTenant(project.Active, small, project.Running, http.MethodPost, "cancel")},
+	{"extend", extended},
 	{"claim", asRunner(small, "claim", token.Execution, claim)},
 	{"heartbeat", asRunner(small, "heartbeat", token.Report, beat)},
 	{"heartbeat/large", asRunner(large, "heartbeat", token.Report, beat)},

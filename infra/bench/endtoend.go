@@ -141,6 +141,9 @@ func runEndToEnd(ctx context.Context, e *env) (rows []row, err error) {
 		if stack.Serves() {
 			err = errors.Join(err, stack.Stop())
 		}
+		if err != nil {
+			rig.KeepLog(filepath.Join(e.work, "stack.log"), filepath.Base(e.work))
+		}
 		for _, left := range rig.Naming(e.work) {
 			_ = syscall.Kill(left.PID, syscall.SIGKILL) // fails where it is gone
 		}

@@ -26,7 +26,7 @@ func TestRequestsCostTheCallsThatAreReckonedWith(t *testing.T) {
 	}
 	want := map[string]float64{
 		"status": 1, "run": 2, "restart": 2, "restart/large": 2, "run/trial": 3, "restart/trial/own-slot": 3, "restart/trial/other-slot": 4,
-		"claim": 1, "heartbeat": 1, "result": 1, "cancel": 2, "session-touch": 1, "sweep/write": 1,
+		"claim": 1, "heartbeat": 1, "result": 1, "cancel": 2, "extend": 2, "session-touch": 1, "sweep/write": 1,
 	}
 	for _, r := range rows {
 		calls, ok := r.get("calls/op")
