@@ -34,6 +34,7 @@ var sections = []section{
 	{"endtoend", "Requests to the local stack", runEndToEnd},
 	{"sweep", "The sweep of stuck projects among healthy ones", runSweeps},
 	{"sizes", "The functions' binaries", runSizes},
+	{"cold", "Cold starts of the functions", runCold},
 	{"peer", "Rekindle beside the same calls in Python", runPeer},
 }
 
