@@ -126,6 +126,9 @@ func exempt(s statement, action string) string {
 	if action == "sqs:SendMessage" && strings.Contains(s.Policy, "EventInvokeConfigOnFailure") {
 		return "Lambda itself sends what the function failed at to its queue"
 	}
+	if s.Policy == "PublishEvents" && (action == "sqs:SendMessage" || strings.HasPrefix(action, "logs:")) {
+		return "the pipe itself tells what it could not publish"
+	}
 	return ""
 }
 

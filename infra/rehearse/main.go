@@ -14,6 +14,10 @@
 // by action and resource by resource: a call that is not allowed fails the
 // rehearsal, and so does a permission that nothing called.
 //
+// What integrators hear is real from the stream to the bus's and the topic's
+// queues, but for the pipe between stream and bus: the rehearsal plays it, by the
+// template's filters and input template.
+//
 // What is not: AWS Batch is an engine of the rehearsal's own, for the emulator ends
 // every job at once and can't stop one; mails end at the recorder, for the emulator
 // judges them without their sender. Batch's resources and CodeDeploy's are left
@@ -86,6 +90,7 @@ type rehearsal struct {
 	template  mapping // transformed
 	cloud     *cloud
 	recorders map[string]*recorder
+	pipeCalls []call // of the pipe that is played
 	stack     *deployed
 	emulator  *exec.Cmd
 	lifeline  func() error  // closes the emulator's standard input
@@ -103,13 +108,17 @@ type deployed struct {
 	Functions map[string]struct {
 		Name, ARN   string
 		Environment map[string]string
-		Policies    []struct {
-			Name     string
-			Document json.RawMessage
-		}
-		Managed []string
-		Aliases []string
+		Policies    []rolePolicy
+		Managed     []string
+		Aliases     []string
 	}
+	PipePolicies []rolePolicy // of the pipe's role
+}
+
+// rolePolicy is one that a role has inline.
+type rolePolicy struct {
+	Name     string
+	Document json.RawMessage
 }
 
 // problem keeps what is wrong; the rehearsal goes on where it can.
@@ -376,6 +385,16 @@ func (r *rehearsal) judge(context.Context) error {
 			}
 		}
 	}
+	var policies []statement
+	for _, p := range r.stack.PipePolicies {
+		s, err := readPolicy(p.Name, p.Document)
+		if err != nil {
+			return err
+		}
+		policies = append(policies, s...)
+	}
+	r.problems = append(r.problems, checkJudgement("EventsPipe", policies, r.pipeCalls)...)
+	rows = append(rows, compare("EventsPipe", policies, r.pipeCalls)...)
 	used, exempted := 0, 0
 	for _, row := range rows {
 		switch {
@@ -387,7 +406,7 @@ func (r *rehearsal) judge(context.Context) error {
 			used++
 		}
 	}
-	r.say("permissions of %d functions: %d used, %d exempt, %d wrong", len(r.stack.Functions), used, exempted, len(rows)-used-exempted)
+	r.say("permissions of %d functions and the pipe: %d used, %d exempt, %d wrong", len(r.stack.Functions), used, exempted, len(rows)-used-exempted)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "function\taction\tresource\tcalls\tnote")
 	for _, row := range rows {

@@ -45,6 +45,9 @@ var breakages = []breakage{
 	{"a failure goes nowhere", "AWS::Lambda::EventInvokeConfig", without("Properties", "DestinationConfig")},
 	{"a rule has no retry policy", "AWS::Events::Rule", onTarget("RetryPolicy")},
 	{"a rule has no dead-letter queue", "AWS::Events::Rule", onTarget("DeadLetterConfig")},
+	{"a rule may not publish to its topic", "AWS::SNS::TopicPolicy", func(policy mapping) bool {
+		return refers(policy, "FailureTopic") && without("Properties", "PolicyDocument")(policy)
+	}},
 	{"the queue shares nothing", "AWS::Batch::JobQueue", without("Properties", "SchedulingPolicyArn")},
 	{"the runner does not know the API", "AWS::Batch::JobDefinition", without("Properties", "ContainerProperties", "Environment")},
 	{"a route passes by the alias", "AWS::ApiGatewayV2::Api", func(api mapping) bool {

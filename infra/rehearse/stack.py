@@ -265,10 +265,13 @@ def deploy(plan):
             "managed": [p["PolicyArn"] for p in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]],
             "aliases": [a["Name"] for a in functions.list_aliases(FunctionName=r["id"]).get("Aliases", [])],
         }
+    pipe_role = resources.get("EventsPipeRole", {}).get("id", "") if not failures else ""
     secrets = client("secretsmanager")
     return {
         "status": described["StackStatus"], "failures": failures, "notes": [k if v is None else f"left out: {k[0]} ({', '.join(v)}): {k[1]}" for k, v in notes.items()], "resources": resources,
         "outputs": {o["OutputKey"]: o["OutputValue"] for o in described.get("Outputs", [])}, "functions": deployed,
+        "pipePolicies": [{"name": p, "document": iam.get_role_policy(RoleName=pipe_role, PolicyName=p)["PolicyDocument"]}
+                         for p in iam.list_role_policies(RoleName=pipe_role)["PolicyNames"]] if pipe_role else [],
         "secrets": {n: secrets.get_secret_value(SecretId=r["id"])["SecretString"]
                     for n, r in resources.items() if r["type"] == "AWS::SecretsManager::Secret"},
     }

@@ -519,7 +519,7 @@ func TestFailedProjectsAloneAreMailedInReadableText(t *testing.T) {
 			t.Errorf("%s: %v: %s", r.what, err, out)
 			continue
 		}
-		want := fmt.Sprintf("Project %s of tenant acme failed (%s) at %s.", detail["project_id"], detail["outcome"], detail["completed_at"])
+		want := fmt.Sprintf("Project %s of tenant acme ended as %s at %s.", detail["project_id"], detail["outcome"], detail["completed_at"])
 		if mail.What != want {
 			t.Errorf("%s: the mail says %q, want %q", r.what, mail.What, want)
 		}
