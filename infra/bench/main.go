@@ -112,6 +112,9 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	if o.rounds < 1 {
 		return o, fmt.Errorf("-count %d: there is nothing to measure less than once", o.rounds)
 	}
+	if o.update != "" && only != "" {
+		return o, errors.New("-update replaces all tables of a document, and -only measures some: use -markdown and paste")
+	}
 	if only != "" {
 		for _, name := range strings.Split(only, ",") {
 			if name = strings.TrimSpace(name); !slices.Contains(names, name) {

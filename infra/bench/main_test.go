@@ -15,7 +15,7 @@ func TestFlags(t *testing.T) {
 	if err != nil || !o.quick || o.rounds != 3 || o.benchstat != "f" || !slices.Equal(o.only, []string{"calls", "sizes"}) {
 		t.Errorf("got %+v, %v", o, err)
 	}
-	for _, args := range [][]string{{"-only", "speed"}, {"-count", "0"}, {"quick"}, {"-fast"}} {
+	for _, args := range [][]string{{"-only", "speed"}, {"-count", "0"}, {"quick"}, {"-fast"}, {"-only", "calls", "-update", "f"}} {
 		if o, err := parseOptions(args, new(strings.Builder)); err == nil {
 			t.Errorf("%v: got %+v, want it refused", args, o)
 		}

@@ -257,12 +257,37 @@ func (r *report) print(w io.Writer) error {
 			return err
 		}
 		for _, note := range r.notes[s.name] {
-			if _, err := fmt.Fprintln(w, "  * "+note); err != nil {
+			if _, err := fmt.Fprintln(w, "  * "+wrapped(note, noteWidth, "    ")); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// noteWidth is how many characters a line of a note has.
+const noteWidth = 110
+
+// wrapped breaks a text into lines of so many characters, where it has spaces.
+// All but the first are indented.
+func wrapped(text string, width int, indent string) string {
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Fields(text) {
+		n := len([]rune(word))
+		switch {
+		case i == 0:
+		case column+1+n > width:
+			b.WriteString("\n" + indent)
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += n
+	}
+	return b.String()
 }
 
 // aligned joins the cells of lines for a tabwriter that aligns to the right: the

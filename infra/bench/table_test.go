@@ -118,6 +118,16 @@ SWEEP: The sweep
 	}
 }
 
+func TestNotesAreWrappedAtSpaces(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"", ""}, {"one", "one"}, {"one two three", "one two\n  three"}, {"aß aß aß", "aß aß aß"}, {"verylongword a", "verylongword\n  a"},
+	} {
+		if got := wrapped(c.text, 8, "  "); got != c.want {
+			t.Errorf("%q: got %q, want %q", c.text, got, c.want)
+		}
+	}
+}
+
 func TestMarkdownHasTheSameFigures(t *testing.T) {
 	var b strings.Builder
 	if err := sample().markdown(&b); err != nil {
