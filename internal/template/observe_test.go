@@ -371,3 +371,22 @@ func TestEachAlarmHasItsPlaceInTheRunbook(t *testing.T) {
 		}
 	}
 }
+
+func TestEachMetricIsExplained(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, metrics, _ := strings.Cut(string(text), "\n### Metrics\n")
+	metrics, _, _ = strings.Cut(metrics, "\n### ")
+	for _, d := range telemetry.Definitions {
+		if !regexp.MustCompile(`(?m)^\| [^|]*\b` + string(d.Name) + `\b[^|]*\|`).MatchString(metrics) {
+			t.Errorf("docs/operations.md does not say what %s counts", d.Name)
+		}
+	}
+	for _, reason := range telemetry.Reasons {
+		if !strings.Contains(metrics, "`"+reason+"`") {
+			t.Errorf("docs/operations.md does not say what the reason %s is", reason)
+		}
+	}
+}
