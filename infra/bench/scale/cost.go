@@ -1,9 +1,13 @@
 package main
 
-import "math"
+import (
+	"math"
 
-// What the model assumes of those who use Rekindle. Everything else is the
-// project's own.
+	"rekindle/internal/telemetry"
+)
+
+// What the model assumes of those who use Rekindle, and of what is not the
+// project's own. The document lists the most of it.
 const (
 	runHours       = 0.5      // how long a run works
 	startHours     = 1.0 / 60 // that Fargate bills besides: the image is pulled
@@ -20,16 +24,31 @@ const (
 	callSeconds    = 0.020 // that a function works on a call
 	callLogBytes   = 1_200 // that a call logs, with Lambda's own lines
 	runnerLogBytes = 5_000
-	projectsEach   = 50      // projects of a tenant, for the storage
-	pollsASecond   = 4       // of each shard of a stream
-	streamShards   = 4       // of a new table
-	ownMetrics     = 25      // that the functions publish
-	traced         = 0.05    // share of calls that X-Ray samples
-	portalMB       = 0.5     // that a login loads of the portal
-	sweepSeconds   = 0.2     // that a sweep takes which finds nothing
-	codeGB         = 1       // of images
-	pageRuns       = 24 * 30 // hours of a month, for the schedule
+	projectsEach   = 50   // projects of a tenant, for the storage
+	pollsASecond   = 4    // of each shard of a stream
+	streamShards   = 4    // of a new table
+	codesRefused   = 10   // codes of refusals that occur, each a metric
+	traced         = 0.05 // share of calls that X-Ray samples
+	portalMB       = 0.5  // that a login loads of the portal
+	sweepSeconds   = 0.2  // that a sweep takes which finds nothing
+	imageGB        = 1
 )
+
+// metrics is how many the functions publish: each has one without a dimension,
+// and those with a dimension one more for each value.
+func metrics() float64 {
+	n := 0
+	for _, d := range telemetry.Definitions {
+		n++
+		switch d.Dimension {
+		case telemetry.Reason:
+			n += len(telemetry.Reasons)
+		case telemetry.Code:
+			n += codesRefused
+		}
+	}
+	return float64(n)
+}
 
 // tenantry is how many use Rekindle, and how much.
 type tenantry struct {
@@ -82,17 +101,18 @@ func (m *model) bill(t tenantry) []line {
 	x, f, s := m.measure(t), m.facts, m.sizes[typical]
 	gigabytes := t.tenants * t.projectsEvery * float64(s.item+m.listEntry+200) / gib
 	functions := x.calls + x.runs // and the end of each job
+	sweeps := hoursAMonth / f.sweepEvery.Hours()
 	logGB := (functions*callLogBytes + x.runs*runnerLogBytes) / gib
 	outputGB := x.runs / daysAMonth * float64(f.outputDays) * outputMB / 1024
 	fixed := secret.of(float64(f.count["AWS::SecretsManager::Secret"])) + alarm.of(float64(f.count["AWS::CloudWatch::Alarm"])) +
-		metric.of(ownMetrics) + dashboard.of(float64(f.count["AWS::CloudWatch::Dashboard"])) + ecrStorage.of(codeGB)
+		metric.of(metrics()) + dashboard.of(float64(f.count["AWS::CloudWatch::Dashboard"])) + ecrStorage.of(imageGB)
 	lines := []line{
 		{"DynamoDB: writes", ddbWrite.of(x.writes)},
-		{"DynamoDB: reads", ddbRead.of(x.reads + pageRuns*float64(f.shards)/2)},
+		{"DynamoDB: reads", ddbRead.of(x.reads + sweeps*float64(f.shards))},
 		{"DynamoDB: storage and recovery", ddbStorage.of(gigabytes) + ddbBackup.of(gigabytes)},
 		{"API Gateway", apiCall.of(x.calls)},
-		{"Lambda", lambdaCall.of(functions+pageRuns) +
-			lambdaSecond.of(functions*callSeconds*float64(f.lambdaMB)/1024+pageRuns*sweepSeconds*float64(f.sweepMB)/1024)},
+		{"Lambda", lambdaCall.of(functions+sweeps) +
+			lambdaSecond.of(functions*callSeconds*float64(f.lambdaMB)/1024+sweeps*sweepSeconds*float64(f.sweepMB)/1024)},
 		{"CloudWatch Logs", logsWritten.of(logGB) + logsKept.of(logGB*float64(f.logDays)/30)},
 		{"S3: outputs and logs", s3Storage.of(outputGB) + s3Put.of(x.runs*(3+outputParts)+x.beats/logEach) + s3Get.of(x.runs*downloaded)},
 		{"Outputs to the internet", internet.of(x.runs * downloaded * outputMB / 1024)},

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -42,8 +43,11 @@ type facts struct {
 	local      template.Index // created-at
 	global     template.Index // status-started-at
 	routes     map[string]throttle
+	paths      []string // of all routes, with their methods
 	otherRoute throttle
 	count      map[string]int // resources by type, without those of the portal
+	addresses  int            // of the subnets that the stack makes
+	callRate   int            // calls a second that all routes let through together
 	tracing    bool           // whether X-Ray samples calls
 	logDays    int
 	outputDays int
@@ -169,6 +173,9 @@ func (f *facts) readTemplate(path string) error {
 			f.lambdaMB = fn.MemoryMB
 		}
 	}
+	for _, r := range t.Routes {
+		f.paths = append(f.paths, r.Method+" "+r.Path)
+	}
 	for _, s := range t.Schedules {
 		if s.Function == "CleanupFunction" {
 			f.sweepEvery = s.Every
@@ -192,11 +199,6 @@ func (f *facts) readTemplate(path string) error {
 // deployed is what AWS alone is told: the local stack does not read it, and
 // neither does the package template. It is decoded without YAML's tags.
 type deployed struct {
-	Globals struct {
-		Function struct {
-			Tracing string `yaml:"Tracing"`
-		} `yaml:"Function"`
-	} `yaml:"Globals"`
 	Parameters map[string]struct {
 		Default any `yaml:"Default"`
 	} `yaml:"Parameters"`
@@ -206,6 +208,7 @@ type deployed struct {
 		Properties struct {
 			Other  routeSettings            `yaml:"DefaultRouteSettings"`
 			Routes map[string]routeSettings `yaml:"RouteSettings"`
+			CIDR   string                   `yaml:"CidrBlock"`
 		} `yaml:"Properties"`
 	} `yaml:"Resources"`
 }
@@ -224,10 +227,17 @@ func (f *facts) readYAML(path string) error {
 	if err := yaml.Unmarshal(text, &d); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	f.tracing = d.Globals.Function.Tracing == "Active"
+	f.tracing = d.Parameters["Tracing"].Default == "Active"
 	for _, r := range d.Resources {
 		if r.Condition != "HasPortal" {
 			f.count[r.Type]++
+		}
+		if r.Type == "AWS::EC2::Subnet" {
+			network, err := netip.ParsePrefix(r.Properties.CIDR)
+			if err != nil {
+				return fmt.Errorf("%s: the addresses of a subnet: %w", path, err)
+			}
+			f.addresses += 1<<(32-network.Bits()) - 5 // AWS keeps five
 		}
 		if r.Type != "AWS::Serverless::HttpApi" {
 			continue
@@ -251,6 +261,13 @@ func (f *facts) readYAML(path string) error {
 			return fmt.Errorf("%s: the default of %s is %v, no number above 0", path, name, d.Parameters[name].Default)
 		}
 		*to = n
+	}
+	for _, r := range f.paths {
+		rate := f.otherRoute.rate
+		if own, has := f.routes[r]; has {
+			rate = own.rate
+		}
+		f.callRate += rate
 	}
 	f.gb, f.logDays, f.outputDays = mb/1024, int(logDays), int(outputDays)
 	return nil

@@ -77,6 +77,7 @@ func (m *model) limits() []limit {
 	all := []limit{
 		{"vCPUs of a new account", fmt.Sprintf("%d running at %g vCPU", int(fargateQuota/f.vcpu), f.vcpu), fargateQuota / f.vcpu / seconds, "raise the quota *Fargate On-Demand vCPU resource count*"},
 		{"`MaxVcpus`", fmt.Sprintf("%d running", int(f.maxVCPUs/f.vcpu)), f.maxVCPUs / f.vcpu / seconds, "the parameter `MaxVcpus`"},
+		{"addresses of the stack's own subnets", fmt.Sprintf("%s running", commas(int64(f.addresses))), float64(f.addresses) / seconds, "`SubnetIds`"},
 		{"the heartbeats' throttle", fmt.Sprintf("%d a second, so %s running", beats, thousands(float64(beats)*f.heartbeat.Seconds())), float64(beats) * f.heartbeat.Seconds() / seconds, "`ProjectHeartbeatSeconds` up, or the route's `ThrottlingRateLimit`"},
 		{"Fargate's launches", fmt.Sprintf("%d a second, %d at once", fargateLaunches, fargateBurst), fargateLaunches, "ask AWS; another account or region"},
 		{"the API's throttle of run and restart", fmt.Sprintf("%d and %d a second", f.routes[routeRun].rate, f.routes[routeRestart].rate), float64(run), "the routes' `ThrottlingRateLimit`; not above the next line"},

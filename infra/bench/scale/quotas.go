@@ -34,7 +34,7 @@ func (m *model) quotasTable() (string, error) {
 	}
 	collection := float64(f.maxProjects) * float64(largest.item+local+200) / gib
 	beats := f.routes[routeHeartbeat]
-	concurrent := float64(f.otherRoute.rate+f.routes[routeStatus].rate+beats.rate) * callSeconds
+	concurrent := float64(f.callRate) * callSeconds
 	memory := float64(f.sweepMB) * (1 << 20) * sweepMemoryShare / sweepEntryBytes
 	return markdown([]string{"what", "its limit", "Rekindle is there at", "what to turn", "page of docs.aws.amazon.com"}, [][]string{
 		{"one tenant's partition: writes", fmt.Sprintf("%s units a second, for a local index keeps a tenant's items together", commas(partitionUnits)),
@@ -56,7 +56,7 @@ func (m *model) quotasTable() (string, error) {
 		{"Fargate: vCPUs", fmt.Sprintf("%d in a new account", fargateQuota),
 			fmt.Sprintf("%d running; `MaxVcpus` allows %g", int(fargateQuota/f.vcpu), f.maxVCPUs), "the quota, for on demand and Spot apart", "general/latest/gr/ecs-service.html"},
 		{"Fargate: launches", fmt.Sprintf("%d a second, %d at once", fargateLaunches, fargateBurst), fmt.Sprintf("%d starts a second", fargateLaunches), "ask AWS; another account or region", "AmazonECS/latest/userguide/throttling.html"},
-		{"the network's addresses", "4,090 in the stack's own two subnets", "as many running", "`SubnetIds`", "vpc/latest/userguide/subnet-sizing.html"},
+		{"the network's addresses", fmt.Sprintf("%s in the stack's own subnets", commas(int64(f.addresses))), "as many running", "`SubnetIds`", "vpc/latest/userguide/subnet-sizing.html"},
 		{"API: heartbeats", fmt.Sprintf("%d a second (template)", beats.rate), fmt.Sprintf("%s running", commas(int64(float64(beats.rate)*f.heartbeat.Seconds()))),
 			fmt.Sprintf("`ProjectHeartbeatSeconds`: 60 doubles it; the route's throttle, up to the account's %s", commas(apiCalls)), "apigateway/latest/developerguide/limits.html"},
 		{"API: status", fmt.Sprintf("%d a second (template)", f.routes[routeStatus].rate), fmt.Sprintf("%s open pages of running projects, which ask each %s", commas(int64(float64(f.routes[routeStatus].rate)*f.pollEvery.Seconds())), span(f.pollEvery)), "the route's throttle; a slower portal", "apigateway/latest/developerguide/http-api-throttling.html"},
@@ -66,10 +66,10 @@ func (m *model) quotasTable() (string, error) {
 		{"EventBridge: the ends of jobs", fmt.Sprintf("%s calls of targets a second", commas(ruleCalls)), "never before Batch's own limit", "", "eventbridge/latest/userguide/eb-quota.html"},
 		{"EventBridge: events", fmt.Sprintf("%s a second", commas(putEvents)), "never before Batch's own limit", "", "eventbridge/latest/userguide/eb-quota.html"},
 		{"Pipes", fmt.Sprintf("batches of %d to a bus, up to %d at once of a stream's shard", eventsPerBatch, pipesPerShard),
-			"a stream bears each heartbeat too, and the pipe passes over it; it lags when a shard has more than it reads", "ParallelizationFactor", "eventbridge/latest/userguide/eb-pipes-batching-concurrency.html"},
+			fmt.Sprintf("not known: each heartbeat is in the stream, too, and the pipe passes over it, %d a second where %s run", beats.rate, commas(int64(float64(beats.rate)*f.heartbeat.Seconds()))), "the pipe's `ParallelizationFactor`", "eventbridge/latest/userguide/eb-pipes-batching-concurrency.html"},
 		{"SES", fmt.Sprintf("%d mails a day and one a second in the sandbox", sesSandbox), fmt.Sprintf("%d logins a day; the API lets %d a second through", sesSandbox, f.routes[routeMail].rate), "production access, then the quota", "ses/latest/dg/quotas.html"},
 		{"S3", fmt.Sprintf("%s PUT and %s GET a second of a prefix", commas(s3Puts), commas(s3Gets)),
-			fmt.Sprintf("%s running that each show a log with each %s heartbeat, if all were one prefix; S3 splits them, for each tenant has its own", thousands(s3Puts*f.heartbeat.Seconds()*logEach), ordinal(logEach)), "", "AmazonS3/latest/userguide/optimizing-performance.html"},
+			fmt.Sprintf("%s running that each show a log with %s heartbeat, if all were one prefix; S3 splits them, for each tenant has its own", thousands(s3Puts*f.heartbeat.Seconds()*logEach), every(logEach)), "", "AmazonS3/latest/userguide/optimizing-performance.html"},
 		{"a list of projects", "1 MB a query", fmt.Sprintf("a page never; a search reads the whole of %s projects, %s MB of typical ones", commas(int64(f.maxProjects)), thousands(float64(f.maxProjects)*float64(all.item)/(1<<20))), "a search index elsewhere", "amazondynamodb/latest/developerguide/Query.Pagination.html"},
 		{"Lambda: code", fmt.Sprintf("%d GB of versions", lambdaCodeGB), "hundreds of deployments", "remove old versions", "lambda/latest/dg/gettingstarted-limits.html"},
 	}), nil

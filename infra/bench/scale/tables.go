@@ -26,7 +26,7 @@ func tables(m *model) ([]table, error) {
 		name string
 		make func() (string, error)
 	}{
-		{"facts", m.factsTable}, {"limits", m.limitsTable}, {"shards", m.shardsTable}, {"crowd", m.crowdTable}, {"crowd-api", m.crowdAtTheAPI},
+		{"facts", m.factsTable}, {"assumptions", m.assumptionsTable}, {"limits", m.limitsTable}, {"shards", m.shardsTable}, {"crowd", m.crowdTable}, {"crowd-api", m.crowdAtTheAPI},
 		{"sweep", m.sweepTable}, {"projects", m.projectsTable}, {"sizes", m.sizesTable}, {"writes", m.writesTable}, {"heartbeats", m.heartbeatsTable},
 		{"heartbeat-parts", m.heartbeatParts}, {"tenant", m.tenantTable}, {"bill", m.billTable}, {"servers", m.serversTable}, {"quotas", m.quotasTable}, {"prices", m.pricesTable},
 	} {
@@ -129,6 +129,19 @@ func (m *model) factsTable() (string, error) {
 	}), nil
 }
 
+func (m *model) assumptionsTable() (string, error) {
+	return markdown([]string{"assumed", ""}, [][]string{
+		{"a run works for", span(time.Duration(runHours * float64(time.Hour)))},
+		{"the busiest hour has", fmt.Sprintf("%d times the mean", peak)},
+		{"heartbeats that tell of progress, and that show a log", fmt.Sprintf("%s, %s", every(newsEach), every(logEach))},
+		{"somebody watches a run, lists projects, downloads the output", fmt.Sprintf("%s, %d times, of %s run", span(watched*time.Second), lists, every(int(1/downloaded)))},
+		{"a run's output, a tenant's logins", fmt.Sprintf("%d MB, %d a day", outputMB, loginsADay)},
+		{"a function works on a call, and logs", fmt.Sprintf("%s, %s bytes", span(time.Duration(callSeconds*float64(time.Second))), commas(callLogBytes))},
+		{"a query, an update of an item, a stop of a job takes", fmt.Sprintf("%s, %s, %s", span(queryTakes), span(updateTakes), span(stopTakes))},
+		{"a project", m.sizes[typical].what},
+	}), nil
+}
+
 func projection(i template.Index) string {
 	if i.Projection == "INCLUDE" && len(i.Include) > 3 {
 		return fmt.Sprintf("the keys and %d attributes", len(i.Include))
@@ -173,9 +186,9 @@ func (m *model) shardsTable() (string, error) {
 		row := []string{commas(int64(rate))}
 		for _, n := range shardCounts {
 			o := outcomeOf(m.load(rate, n), seed)
-			cell := fmt.Sprintf("%s throttled, %s refused, p99 %s", percent(o.throttledShare()), percent(o.refusedShare()), span(time.Duration(o.p99)*time.Millisecond))
-			if o.throttled == 0 {
-				cell = "none throttled"
+			cell := "all at once"
+			if o.throttled > 0 {
+				cell = fmt.Sprintf("%s throttled, %s refused, p99 %s", percent(o.throttledShare()), percent(o.refusedShare()), waited(o))
 			}
 			row = append(row, cell)
 		}
@@ -183,6 +196,8 @@ func (m *model) shardsTable() (string, error) {
 	}
 	return markdown(head, rows), nil
 }
+
+func waited(o outcome) string { return span(time.Duration(o.p99) * time.Millisecond) }
 
 func shardsName(n int) string {
 	if n == 1 {
@@ -208,7 +223,11 @@ func (m *model) crowdTable() (string, error) {
 				l := m.load(0, n)
 				l.crowd, l.tableUnits, l.bank, l.runSeconds, l.warm, l.seconds, l.emptied = crowd, t.units, t.bank, 0, 0, 5, false
 				o := outcomeOf(l, seed)
-				row = append(row, fmt.Sprintf("%s refused, p99 %s", percent(o.refusedShare()), span(time.Duration(o.p99)*time.Millisecond)))
+				cell := "all at once"
+				if o.throttled > 0 {
+					cell = fmt.Sprintf("%s refused, p99 %s", percent(o.refusedShare()), waited(o))
+				}
+				row = append(row, cell)
 			}
 			rows = append(rows, row)
 		}
@@ -270,9 +289,12 @@ func (m *model) sweepTable() (string, error) {
 	}
 	rows = append(rows, append(most, "", "", ""))
 	perSecond := float64(now.shards) / updateTakes.Seconds()
-	return markdown(head, rows) + fmt.Sprintf("\nA * is more than a sweep has: %s of its %s. With %d shards it fails %s a second, which takes %s write units a second of a table (%d each). A new table takes %s units, so there it fails about %s a second until the table has grown. Jobs are stopped last, at Batch's %d a second; a sweep that has no time left for that leaves it to the runners, which stop at their next heartbeat.\n",
+	crowd := float64(m.facts.routes[routeHeartbeat].rate) * m.facts.heartbeat.Seconds()
+	return markdown(head, rows) + fmt.Sprintf("\nA * is more than a sweep has: %s of its %s. With %d shards it fails %s a second, which takes %s write units a second of a table (%d each). A new table takes %s units, so there it fails about %s a second until the table has grown. Jobs are stopped last, at Batch's %d a second; a sweep that has no time left for that leaves it to the runners, which stop at their next heartbeat.\n\nWhere `PROJECT_HEARTBEAT_TIMEOUT_MINUTES` is set, each sweep reads every running project in the same way: %s running take it %s and %s read units, %s dollars a month.\n",
 		spanExact(now.usable()), spanExact(now.deadline), now.shards, thousands(perSecond), thousands(perSecond*float64(m.end.inTable())), m.end.inTable(),
-		commas(newTableUnits), thousands(newTableUnits/float64(m.end.inTable())), batchCalls), nil
+		commas(newTableUnits), thousands(newTableUnits/float64(m.end.inTable())), batchCalls,
+		commas(int64(crowd)), span(time.Duration(crowd/perSecond*float64(time.Second))), thousands(crowd*float64(readUnits(m.sizes[typical].item))),
+		usd(ddbRead.of(crowd*float64(readUnits(m.sizes[typical].item))*hoursAMonth/m.facts.sweepEvery.Hours()))), nil
 }
 
 func spanExact(d time.Duration) string { return commas(int64(d.Seconds())) + " s" }
@@ -401,12 +423,15 @@ func (m *model) heartbeatsTable() (string, error) {
 	for _, kb := range itemKBs {
 		head = append(head, fmt.Sprintf("%d KB", kb))
 	}
+	if largest := m.sizes[len(m.sizes)-1].item; largest > itemKBs[len(itemKBs)-1]<<10 {
+		return "", fmt.Errorf("the largest project has %d bytes, more than the table", largest)
+	}
 	var rows [][]string
-	for _, every := range intervals {
-		row := []string{span(time.Duration(every) * time.Second)}
+	for _, interval := range intervals {
+		row := []string{span(time.Duration(interval) * time.Second)}
 		for _, kb := range itemKBs {
 			u := float64(kb) + float64(m.news.local)/newsEach
-			row = append(row, usd(1000*ddbWrite.of(3600/every*u)))
+			row = append(row, usd(1000*ddbWrite.of(3600/interval*u)))
 		}
 		rows = append(rows, row)
 	}
@@ -424,7 +449,7 @@ func (m *model) heartbeatParts() (string, error) {
 		{"Lambda, " + fmt.Sprintf("%.0f ms at %d MB", callSeconds*1000, m.facts.lambdaMB), usd(functions)},
 		{"CloudWatch Logs, " + fmt.Sprintf("%d bytes", callLogBytes), usd(logs)},
 		{"DynamoDB, a typical project", usd(database)},
-		{fmt.Sprintf("S3, a log shown with each %s heartbeat", ordinal(logEach)), usd(s3Put.of(beats / logEach))},
+		{fmt.Sprintf("S3, a log shown with %s heartbeat", every(logEach)), usd(s3Put.of(beats / logEach))},
 	}
 	sum := apiCall.of(beats) + functions + logs + database + s3Put.of(beats/logEach)
 	onDemand, _, _ := m.jobs(tenantry{tenants: 1, runsADay: 1})
@@ -435,8 +460,13 @@ func (m *model) heartbeatParts() (string, error) {
 			percent(sum/(1000*hour)), usd(1000*hour), usd(database), usd(own)), nil
 }
 
-func ordinal(n int) string {
-	return map[int]string{1: "", 2: "second", 3: "third", 4: "fourth"}[n]
+// every writes "every 2nd".
+func every(n int) string {
+	ending := "th"
+	if n < 4 {
+		ending = []string{"th", "st", "nd", "rd"}[n]
+	}
+	return fmt.Sprintf("every %d%s", n, ending)
 }
 
 func (m *model) tenantTable() (string, error) {
