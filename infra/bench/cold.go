@@ -223,7 +223,7 @@ func (b *coldBench) build(ctx context.Context, name string) error {
 func (b *coldBench) environ() []string {
 	settings := map[string]string{
 		"PROJECT_EXECUTION_TIMEOUT_HOURS": "24", "PROJECT_HEARTBEAT_SECONDS": "30", "PROJECT_COMMAND": `["rekindle-sample"]`,
-		"AWS_LAMBDA_FUNCTION_NAME": "bench", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256", "AWS_LAMBDA_FUNCTION_TIMEOUT": "20",
+		"AWS_LAMBDA_FUNCTION_NAME": "bench", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256", "AWS_LAMBDA_FUNCTION_TIMEOUT": "120", // on a busy machine
 		"PEER_STORE": "dynamodb", "PYTHONPATH": peerFolder,
 		// By which what is left of a start is found and ended.
 		"BENCH_FOLDER": b.work,
@@ -337,7 +337,7 @@ func (f coldFunction) invoke(ctx context.Context, address string, payload []byte
 	if err != nil {
 		return err
 	}
-	resp, err := (&http.Client{Timeout: time.Minute}).Do(req)
+	resp, err := (&http.Client{Timeout: 3 * time.Minute}).Do(req)
 	if err != nil {
 		return fmt.Errorf("calling the emulator: %w", err)
 	}

@@ -17,7 +17,7 @@ import (
 	"rekindle/internal/project"
 )
 
-func TestAComparisonSaysHowManyTimesBetterThanTheBestPeer(t *testing.T) {
+func TestAComparisonSaysHowManyTimesBetterThanEachPeer(t *testing.T) {
 	c := &comparison{name: "way"}
 	rates := func(what, system string, v float64) { c.add(what, system, 1, metric{v, "requests/s"}) }
 	rates("status", "fastapi-sqlite", 100)
@@ -32,17 +32,18 @@ func TestAComparisonSaysHowManyTimesBetterThanTheBestPeer(t *testing.T) {
 	c.judge("status", "rekindle", "requests/s", 10)
 	c.judge("memory", "rekindle", "rss-bytes", 0)
 	c.judge("run", "rekindle", "requests/s", 10)
-	for name, want := range map[string]struct{ times, goal float64 }{
-		"way/status/rekindle": {15, 10}, "way/memory/rekindle": {4, 0}, "way/run/rekindle": {}, "way/status/fastapi-sqlite": {},
+	for name, want := range map[string]struct{ times, all, goal float64 }{
+		"way/status/rekindle": {30, 15, 10}, "way/memory/rekindle": {4, 10, 0}, "way/run/rekindle": {0, 0, 10}, "way/status/fastapi-sqlite": {},
 	} {
 		for _, r := range c.rows {
 			if r.Name != name {
 				continue
 			}
 			times, _ := r.get(timesPeer)
+			all, _ := r.get(timesAllCores)
 			goal, _ := r.get(goalTimes)
-			if times != want.times || goal != want.goal {
-				t.Errorf("%s: got %v times, with the goal %v, want %+v", name, times, goal, want)
+			if times != want.times || all != want.all || goal != want.goal {
+				t.Errorf("%s: got %v times, %v times all cores, with the goal %v, want %+v", name, times, all, goal, want)
 			}
 		}
 	}

@@ -363,4 +363,4 @@ func (r *report) benchstat(w io.Writer) error {
 }
 
 // betterMore are the units of which more is better; of all others less is.
-var betterMore = map[string]bool{timesPeer: true, "requests/s": true, "projects/s": true}
+var betterMore = map[string]bool{timesPeer: true, timesAllCores: true, "requests/s": true, "projects/s": true}
