@@ -141,7 +141,7 @@ func runEndToEnd(ctx context.Context, e *env) (rows []row, err error) {
 		if stack.Serves() {
 			err = errors.Join(err, stack.Stop())
 		}
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			rig.KeepLog(filepath.Join(e.work, "stack.log"), filepath.Base(e.work))
 		}
 		for _, left := range rig.Naming(e.work) {
