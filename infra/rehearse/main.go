@@ -12,7 +12,8 @@
 // Between each function and AWS stands a recorder of its own. At the end, what a
 // function called and what its policy allows are held against each other, action
 // by action and resource by resource: a call that is not allowed fails the
-// rehearsal, and so does a permission that nothing called.
+// rehearsal, and so does a permission that nothing called. What the functions wrote
+// to their logs is read as CloudWatch does: metrics, and whose each line is.
 //
 // What integrators hear is real from the stream to the bus's and the topic's
 // queues, but for the pipe between stream and bus: the rehearsal plays it, by the
@@ -132,7 +133,7 @@ func (r *rehearsal) say(format string, args ...any) {
 }
 
 func (r *rehearsal) run(ctx context.Context) {
-	for _, step := range []func(context.Context) error{r.transform, r.build, r.start, r.deploy, r.journey, r.judge} {
+	for _, step := range []func(context.Context) error{r.transform, r.build, r.start, r.deploy, r.journey, r.watch, r.judge} {
 		if err := step(ctx); err != nil {
 			r.problem("%v", err)
 			return // there is nothing to go on with

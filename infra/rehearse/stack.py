@@ -4,6 +4,7 @@ AWS (ministack). Used by `go run ./infra/rehearse`.
     stack.py transform TEMPLATE REVISION   the template as CloudFormation gets it, on standard output
     stack.py serve PORT ACCOUNT REGION   the emulator, as long as standard input is open
     stack.py deploy                  a plan as JSON on standard input, what was deployed on standard output
+    stack.py logs                    the same with log groups, their lines on standard output
 """
 
 import hashlib
@@ -199,17 +200,25 @@ def packed(path):
     return out.getvalue()
 
 
-def deploy(plan):
+def clients(plan):
+    """Makes clients of the emulator's services, by their names."""
     import botocore.session
     from botocore.config import Config
 
     session = botocore.session.Session()
     session.set_credentials(plan["access_key"], plan["access_key"])
+    return lambda service: session.create_client(service, region_name=plan["region"], endpoint_url=plan["endpoint"],
+                                                 config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}))
 
-    def client(service):
-        return session.create_client(service, region_name=plan["region"], endpoint_url=plan["endpoint"],
-                                     config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}))
 
+def logs(plan):
+    """What the functions have written, by log group."""
+    pages = clients(plan)("logs").get_paginator("filter_log_events")
+    return {group: [e["message"] for page in pages.paginate(logGroupName=group) for e in page["events"]] for group in plan["groups"]}
+
+
+def deploy(plan):
+    client = clients(plan)
     s3, cloudformation, functions, iam = (client(s) for s in ("s3", "cloudformation", "lambda", "iam"))
     if plan["kind"] == "CREATE":
         s3.create_bucket(Bucket=ARTEFACTS, CreateBucketConfiguration={"LocationConstraint": plan["region"]})
@@ -282,7 +291,7 @@ def main(command, *args):
         serve(*args)
         return
     try:
-        out = transform(*args) if command == "transform" else deploy(json.load(sys.stdin))
+        out = transform(*args) if command == "transform" else {"deploy": deploy, "logs": logs}[command](json.load(sys.stdin))
     except Exception as e:
         # One line: an error may repeat the whole template.
         raise SystemExit(f"{type(e).__name__}: {str(e)[:1000]}") from e
