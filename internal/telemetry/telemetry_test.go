@@ -5,7 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -207,5 +210,41 @@ func TestLinesThatCloudWatchWouldNotReadAreFound(t *testing.T) {
 		if got, err := emftest.Line([]byte(line)); err == nil {
 			t.Errorf("%s: it gives %v, want an error", name, got)
 		}
+	}
+}
+
+var (
+	withoutContext = regexp.MustCompile(`\b[lL]og\.(Debug|Info|Warn|Error)\(`)
+	byHand         = regexp.MustCompile(`"request_id", `)
+)
+
+// A line that is written without the request's context can't say whose it is, and
+// one that says it by hand says it twice.
+func TestEachLineOfTheFunctionsIsWrittenWithItsContext(t *testing.T) {
+	lines := 0
+	for _, dir := range []string{"api", "settle", "sweep", "launch", "dynamo", "output", "mail"} {
+		files, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", dir, len(files), err)
+		}
+		for _, file := range files {
+			// The launcher of one machine has no requests.
+			if strings.HasSuffix(file, "_test.go") || dir == "launch" && slices.Contains([]string{"local.go", "adopt.go"}, filepath.Base(file)) {
+				continue
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines += len(regexp.MustCompile(`\b[lL]og\.\w+Context\(|\.LogAttrs\(`).FindAll(text, -1))
+			for _, wrong := range [][]byte{withoutContext.Find(text), byHand.Find(text)} {
+				if wrong != nil {
+					t.Errorf("%s has %s", file, wrong)
+				}
+			}
+		}
+	}
+	if lines < 20 {
+		t.Errorf("%d lines were looked at: are they written otherwise by now?", lines)
 	}
 }
