@@ -331,6 +331,7 @@ func TestOperatorsFindTheStacksParts(t *testing.T) {
 	for name, condition := range map[string]any{
 		"ApiUrl": nil, "ProjectsTableName": nil, "TenantsTableName": nil, "SessionsTableName": nil, "SweepsTableName": nil, "OutputBucketName": nil, "JobQueueArn": nil,
 		"JobDefinitionName": nil, "RunnerRepositoryUri": nil, "AlarmTopicArn": nil,
+		"EventBusName": nil, "EventBusArn": nil, "FailureTopicArn": nil, "EventFailuresUrl": nil,
 		"PortalUrl": "HasPortal", "PortalDomainTarget": "HasPortal", "PortalDistributionId": "HasPortal", "PortalBucketName": "HasPortal",
 	} {
 		o, there := outputs[name]
@@ -339,7 +340,7 @@ func TestOperatorsFindTheStacksParts(t *testing.T) {
 		}
 	}
 	// The pages for operators use these names.
-	for _, page := range []string{"../../docs/deploy.md", "../../docs/operations.md"} {
+	for _, page := range []string{"../../docs/deploy.md", "../../docs/operations.md", "../../docs/events.md"} {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
