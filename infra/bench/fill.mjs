@@ -6,7 +6,9 @@
 //
 // The plan: {"path": FOLDER, "table": NAME, "item": ITEM, "prefix": TEXT,
 // "from": N, "to": N, "tenants": N, "shards": N}. Project n is prefix-n of tenant
-// prefix-(n modulo tenants), in shard n modulo shards; all else is the item's.
+// prefix-(n modulo tenants), in shard n modulo shards, and was created and started
+// n milliseconds after the item: dynalite tells entries of an index whose keys are
+// equal by six hexadecimal digits alone, and would lose some. All else is the item's.
 
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
@@ -26,6 +28,7 @@ const indexes = [
   ...(table.GlobalSecondaryIndexes ?? []).map((index) => [ 'global', index ]),
 ]
 
+const after = (attribute, n) => ({ S: new Date(Date.parse(plan.item[attribute].S) + n).toISOString() })
 const inBatch = 500
 let batch = []
 for (let n = plan.from; n < plan.to; n++) {
@@ -33,6 +36,8 @@ for (let n = plan.from; n < plan.to; n++) {
     ...plan.item,
     tenant_id: { S: `${plan.prefix}-${n % plan.tenants}` },
     project_id: { S: `${plan.prefix}-${n}` },
+    created_at: after('created_at', n),
+    execution_started_at: after('execution_started_at', n),
     status_shard: { S: `running#${String(n % plan.shards).padStart(2, '0')}` },
   }
   const whole = JSON.stringify(item)

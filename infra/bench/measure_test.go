@@ -68,7 +68,7 @@ func TestSweepFindsTheCopiesAndTellsAWrongNumber(t *testing.T) {
 	})
 	key := project.Key{TenantID: "stuck-0", ProjectID: "stuck-7"}
 	p, err := d.store.Get(t.Context(), key)
-	if err != nil || p.ExecutionID != stuck.ExecutionID || !p.StartedAt.Equal(stuck.StartedAt) || len(p.Attempts) != 1 {
+	if err != nil || p.ExecutionID != stuck.ExecutionID || !p.StartedAt.Equal(stuck.StartedAt.Add(7*time.Millisecond)) || len(p.Attempts) != 1 {
 		t.Errorf("a copy: got %+v, %v", p, err)
 	}
 	_, read, err := oneRead(t.Context(), d, "read", 40)
