@@ -347,7 +347,8 @@ func TestStackFindsItsDataAgainAndFailsWhoseRunnerDied(t *testing.T) {
 		t.Fatal(err)
 	}
 	// One runner dies while nobody serves, the other lives on.
-	killRunner(t, o.data, job[strings.Index(job, "job_id=")+len("job_id="):])
+	_, id, _ := strings.Cut(job, "job_id=")
+	killRunner(t, o.data, strings.Fields(id)[0])
 
 	second := start(t, o, env)
 	second.logs.await(t, "execution failed by the end of its job", "execution_id="+dead)
