@@ -90,7 +90,8 @@ func runPeer(ctx context.Context, e *env) (rows []row, err error) {
 		}
 	}
 	e.note("The peer is FastAPI on uvicorn with one worker, as it starts by itself, and in a full run also with one a core. times-peer is how many times better Rekindle is than the former, times-peer-all-cores than the latter; goal-times is what times-peer is to be, and where it is less the goal is missed.")
-	e.note("Clients, servers and databases share this machine's %d cores. cpu is the processor time of a request, of the server's processes and its children (the stack's database and runners), and depends least on what else the machine does.", cpus())
+	e.note("memory is resident memory after the loads; memory-of-its-own leaves out the pages of program files, which the system can drop and share. Of several processes it is the sum.")
+	e.note("Clients, servers and databases share this machine's %d cores. cpu is the processor time that a request took of the server's program and its children (the stack's runners), cpu-database that of the local database. They depend least on what else the machine does.", cpus())
 	return rows, nil
 }
 
@@ -139,7 +140,8 @@ func (c *comparison) judge(what, rekindle, unit string, goal float64) {
 // loaded is a system with what is done to it in the loads of one comparison.
 type loaded struct {
 	*system
-	starts int // runs, and restarts, of each number of clients
+	starts   int // runs, and restarts, of each number of clients
+	database int // the process of the local database; 0 where there is none
 	// rest waits until what was started has ended; may be nil.
 	rest func(context.Context) error
 }
@@ -171,14 +173,18 @@ func (c *comparison) loads(ctx context.Context, e *env, plan peerPlan, s loaded)
 			if verb == "status" {
 				l.ids = idsOf("check-status", 20)
 			}
-			before := processorTime(s.pid, e.work)
+			before := s.used(e.work)
 			m, err := l.drive(ctx, s.system)
 			if err != nil {
 				return err
 			}
-			used := processorTime(s.pid, e.work) - before
-			c.add(fmt.Sprintf("%s/clients=%d", verb, clients), s.name, len(m.took),
-				append(m.metrics(), nanoseconds(used/time.Duration(len(m.took)), "cpu-ns"))...)
+			after := s.used(e.work)
+			n := time.Duration(len(m.took))
+			metrics := append(m.metrics(), nanoseconds((after.program-before.program)/n, "cpu-ns"))
+			if s.database != 0 {
+				metrics = append(metrics, nanoseconds((after.database-before.database)/n, "cpu-database-ns"))
+			}
+			c.add(fmt.Sprintf("%s/clients=%d", verb, clients), s.name, len(m.took), metrics...)
 			if s.rest != nil && verb != "status" {
 				if err := s.rest(ctx); err != nil {
 					return err
@@ -187,6 +193,22 @@ func (c *comparison) loads(ctx context.Context, e *env, plan peerPlan, s loaded)
 		}
 	}
 	return nil
+}
+
+// processors is what a system used of the processors: its program, with its
+// children, and the local database.
+type processors struct{ program, database time.Duration }
+
+func (s loaded) used(folder string) (p processors) {
+	for _, one := range family(s.pid, folder) {
+		if one != s.database {
+			p.program += processorTime(one)
+		}
+	}
+	if s.database != 0 {
+		p.database = processorTime(s.database)
+	}
+	return p
 }
 
 // judgeLoads compares what loads has measured.
@@ -202,10 +224,12 @@ func (c *comparison) judgeLoads(plan peerPlan, rekindle string) {
 	}
 }
 
-// footprint keeps how soon a system served and how much memory it has.
-func (c *comparison) footprint(s *system, memory float64) {
+// footprint keeps how soon a system served and how much memory its processes
+// have, without one.
+func (c *comparison) footprint(s *system, folder string, without int) {
 	c.add("start", s.name, 1, nanoseconds(s.up, "up-ns"))
-	c.add("memory", s.name, 1, metric{memory, "rss-bytes"})
+	c.add("memory", s.name, 1, metric{resident(s.pid, folder, "VmRSS", without), "rss-bytes"})
+	c.add("memory-of-its-own", s.name, 1, metric{resident(s.pid, folder, "RssAnon", without), "rss-bytes"})
 }
 
 // sweep measures a sweep of what is stuck.
@@ -249,7 +273,7 @@ func (b *peerBench) whole(ctx context.Context, plan peerPlan) (_ []row, err erro
 			return c.rows, err
 		}
 		// check-running is stuck as well.
-		err = c.peer(ctx, b, plan, s, plan.stuck+1, workers)
+		err = c.peer(ctx, b, plan, loaded{s, plan.starts, 0, nil}, plan.stuck+1, workers)
 		if err := errors.Join(err, s.stop()); err != nil {
 			return c.rows, err
 		}
@@ -270,15 +294,15 @@ func (b *peerBench) whole(ctx context.Context, plan peerPlan) (_ []row, err erro
 	if err := rest(ctx); err != nil {
 		return c.rows, err
 	}
-	if err := c.loads(ctx, b.env, plan, loaded{s, plan.launched, rest}); err != nil {
-		return c.rows, err
-	}
 	database, found := stack.Database()
 	if !found {
 		return c.rows, errors.New("the stack's database is not to be found")
 	}
-	c.footprint(s, float64(rig.ResidentKB(s.pid))*1024)
-	c.add("memory", rekindleStack+"+database", 1, metric{float64(rig.ResidentKB(s.pid)+rig.ResidentKB(database.PID)) * 1024, "rss-bytes"})
+	if err := c.loads(ctx, b.env, plan, loaded{s, plan.launched, database.PID, rest}); err != nil {
+		return c.rows, err
+	}
+	c.footprint(s, b.work, database.PID)
+	c.add("memory", rekindleStack+"+database", 1, metric{resident(s.pid, b.work, "VmRSS", 0), "rss-bytes"})
 	if err := c.sweep(ctx, b.env, s, plan.stuck+1); err != nil {
 		return c.rows, err
 	}
@@ -286,24 +310,30 @@ func (b *peerBench) whole(ctx context.Context, plan peerPlan) (_ []row, err erro
 	c.judge("start", rekindleStack, "up-ns", 0)
 	c.judge("memory", rekindleStack, "rss-bytes", goalMemory)
 	c.judge("memory", rekindleStack+"+database", "rss-bytes", 0)
+	c.judge("memory-of-its-own", rekindleStack, "rss-bytes", 0)
 	c.judge("sweep", rekindleStack, "projects/s", goalSweep)
 	b.note("whole: what a developer starts. Rekindle's stack has its database in a process of Node.js, of one thread, and each run and restart starts a runner, whose claim and result are further calls; its start builds the runner's program and starts the database. The peer has SQLite in its process and launches nothing. So the two do not the same work here, and the goals are judged where they do: below.")
 	return c.rows, nil
 }
 
-// peer measures one of the peer's systems.
-func (c *comparison) peer(ctx context.Context, b *peerBench, plan peerPlan, s *system, stuck, workers int) error {
+// peer checks a system's answers and then measures it.
+func (c *comparison) peer(ctx context.Context, b *peerBench, plan peerPlan, s loaded, stuck, workers int) error {
 	if err := s.check(ctx); err != nil {
 		return err
 	}
-	if err := c.loads(ctx, b.env, plan, loaded{s, plan.starts, nil}); err != nil {
+	return c.all(ctx, b, plan, s, stuck, workers)
+}
+
+// all measures a system.
+func (c *comparison) all(ctx context.Context, b *peerBench, plan peerPlan, s loaded, stuck, workers int) error {
+	if err := c.loads(ctx, b.env, plan, s); err != nil {
 		return err
 	}
-	c.footprint(s, resident(s.pid, b.work))
+	c.footprint(s.system, b.work, 0)
 	if workers > 1 {
 		return nil // a sweep is one call, and so one worker's
 	}
-	return c.sweep(ctx, b.env, s, stuck)
+	return c.sweep(ctx, b.env, s.system, stuck)
 }
 
 // awaitNoRunner waits until every runner of a stack has ended.
@@ -358,7 +388,7 @@ func (b *peerBench) sameDatabase(ctx context.Context, plan peerPlan) ([]row, err
 		if err != nil {
 			return errors.Join(err, d.close())
 		}
-		err = c.peer(ctx, b, plan, s, plan.stuck+1, workers)
+		err = c.peer(ctx, b, plan, loaded{s, plan.starts, databaseOf(os.Getpid()), nil}, plan.stuck+1, workers)
 		return errors.Join(err, s.stop(), d.close())
 	}
 	if err := b.each(plan, one); err != nil {
@@ -384,6 +414,7 @@ func (c *comparison) judgeAll(plan peerPlan) {
 	c.judgeLoads(plan, rekindleHandlers)
 	c.judge("start", rekindleHandlers, "up-ns", goalStart)
 	c.judge("memory", rekindleHandlers, "rss-bytes", goalMemory)
+	c.judge("memory-of-its-own", rekindleHandlers, "rss-bytes", 0)
 	c.judge("sweep", rekindleHandlers, "projects/s", goalSweep)
 }
 
@@ -405,13 +436,8 @@ func (b *peerBench) instantDatabase(ctx context.Context, plan peerPlan) ([]row, 
 		if err != nil {
 			return errors.Join(err, stop())
 		}
-		err = c.loads(ctx, b.env, plan, loaded{s, plan.starts, nil})
-		if err == nil {
-			c.footprint(s, resident(s.pid, b.work))
-			if workers == 1 {
-				err = c.sweep(ctx, b.env, s, plan.stuck)
-			}
-		}
+		// The answers of both were checked on the database that remembers.
+		err = c.all(ctx, b, plan, loaded{s, plan.starts, 0, nil}, plan.stuck, workers)
 		return errors.Join(err, s.stop(), stop())
 	}
 	if err := b.each(plan, one); err != nil {

@@ -264,26 +264,42 @@ func family(pid int, folder string) []int {
 	return members
 }
 
-// resident is how many bytes of memory a process and its descendants use. Pages
+// databaseOf returns the process of the local database that another has started, 0
+// if there is none.
+func databaseOf(parent int) int {
+	for _, p := range rig.Naming("dynalite.mjs") {
+		if p.Parent == parent {
+			return p.PID
+		}
+	}
+	return 0
+}
+
+// resident is how many bytes of memory a process and its descendants use, without
+// one of them: what /proc/PID/status has as VmRSS, all of it, or as RssAnon. Pages
 // that several share count for each.
-func resident(pid int, folder string) (bytes float64) {
+func resident(pid int, folder, field string, without int) (bytes float64) {
 	for _, one := range family(pid, folder) {
-		bytes += float64(rig.ResidentKB(one)) * 1024
+		if one == without {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(one), "status"))
+		if err != nil {
+			continue // it has ended
+		}
+		bytes += float64(fieldOf(string(text), field)) * 1024
 	}
 	return bytes
 }
 
-// processorTime is what a process, its descendants, and those that have ended
+// processorTime is what a process, and those of its children that have ended,
 // used of the processors.
-func processorTime(pid int, folder string) (sum time.Duration) {
-	for _, one := range family(pid, folder) {
-		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(one), "stat"))
-		if err != nil {
-			continue // it has ended: its parent's figure has it
-		}
-		sum += processorTimeOf(string(text))
+func processorTime(pid int) time.Duration {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return 0 // it has ended: its parent's figure has it
 	}
-	return sum
+	return processorTimeOf(string(text))
 }
 
 // processorTimeOf reads a /proc/PID/stat: utime, stime, cutime and cstime, in
