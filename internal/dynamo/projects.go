@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"rekindle/internal/project"
 )
@@ -17,6 +19,7 @@ const (
 	indexByCreated = "created-at"
 	attrCreatedAt  = "created_at"
 	attrWrittenBy  = "written_by"
+	attrObjectives = "objectives"
 )
 
 // listed is what a list shows of a project. Its attempts can be large.
@@ -42,6 +45,12 @@ func (s *Store) Projects(ctx context.Context, l project.Listing) iter.Seq2[*proj
 				yield(nil, fault("listing projects", err))
 				return
 			}
+			if l.Texts {
+				if err := s.addObjectives(ctx, out.Items); err != nil {
+					yield(nil, err)
+					return
+				}
+			}
 			for _, item := range out.Items {
 				p, err := readProject(item)
 				if !yield(p, err) || err != nil {
@@ -56,13 +65,37 @@ func (s *Store) Projects(ctx context.Context, l project.Listing) iter.Seq2[*proj
 	}
 }
 
+// addObjectives reads the objectives of listed projects, which the index does not
+// hold. DynamoDB would fetch them if the query named them; the databases that
+// tests and developers use would leave them out without a word. A project that
+// has gone since has none.
+func (s *Store) addObjectives(ctx context.Context, listed []attributes) error {
+	for some := range slices.Chunk(listed, maxBatch) {
+		wanted := types.KeysAndAttributes{
+			ConsistentRead: aws.Bool(true), ProjectionExpression: aws.String(attrTenantID + ", " + attrProjectID + ", " + attrObjectives),
+		}
+		byID := make(map[string]attributes, len(some))
+		for _, item := range some {
+			wanted.Keys = append(wanted.Keys, attributes{attrTenantID: item[attrTenantID], attrProjectID: item[attrProjectID]})
+			byID[textOf(item[attrProjectID])] = item
+		}
+		found, err := s.batchGet(ctx, map[string]types.KeysAndAttributes{s.tables.Projects: wanted})
+		if err != nil {
+			return fault("reading objectives", err)
+		}
+		for _, item := range found[s.tables.Projects] {
+			if objectives, ok := item[attrObjectives]; ok {
+				byID[textOf(item[attrProjectID])][attrObjectives] = objectives
+			}
+		}
+	}
+	return nil
+}
+
 func (s *Store) listQuery(l project.Listing) (*dynamodb.QueryInput, error) {
 	var fields expression.ProjectionBuilder
 	for _, f := range listed {
 		fields = fields.AddNames(expression.Name(f))
-	}
-	if l.Texts {
-		fields = fields.AddNames(expression.Name("objectives"))
 	}
 	b := expression.NewBuilder().WithProjection(fields).
 		WithKeyCondition(expression.Key(attrTenantID).Equal(expression.Value(l.TenantID)))
@@ -197,7 +230,7 @@ func idle(p *project.Project) []expression.ConditionBuilder {
 func (s *Store) EditProject(ctx context.Context, p *project.Project, d project.Draft, anyVersion bool, token string) (*project.Project, error) {
 	u := raiseVersion().Set(name(attrWrittenBy), expression.Value(token))
 	for _, f := range []struct{ attribute, value string }{
-		{"name", d.Name}, {"description", d.Description}, {"objectives", d.Objectives},
+		{"name", d.Name}, {"description", d.Description}, {attrObjectives, d.Objectives},
 	} {
 		if f.value == "" {
 			u = u.Remove(name(f.attribute)) // as in an item that never had it
