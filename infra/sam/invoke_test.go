@@ -69,6 +69,12 @@ func (b *bench) invocations(t *testing.T) {
 			b.invoke(t, "ProjectsFunction", "project-cancel.json", nil).wants(t, 200, `{"success":true,"message":"Project execution cancelled","status":"failed"}`)
 			b.isFailed(t, "cancelled")
 		}},
+		{"projects extends", func(t *testing.T) {
+			b.invoke(t, "ProjectsFunction", "project-extend.json", nil).wants(t, 200, `{"success":true,"message":"Project execution extended","execution_id":100004}`)
+			if p := b.project(t, "long-site"); p.Extension != 6*time.Hour {
+				t.Errorf("it is extended by %s, want 6 hours", p.Extension)
+			}
+		}},
 		{"auth takes the request for a login code", func(t *testing.T) {
 			// The template names no SES to send it by but AWS's own, and no sender
 			// until one is given. So it says in its log what is missing.
@@ -102,6 +108,13 @@ func (b *bench) invocations(t *testing.T) {
 		{"cleanup fails what has been running for too long", func(t *testing.T) {
 			b.invoke(t, "CleanupFunction", "cleanup.json", nil).receipt(t, `{"dry_run":false,"shards":16,"nominated":1,"failed":1,"complete":true}`)
 			b.isFailed(t, "24 hours")
+			store, err := b.store()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r, err := store.GetReceipt(t.Context(), b.project(t, "stuck-site").SweepID); err != nil || r.Failed != 1 || r.EndedAt.IsZero() {
+				t.Errorf("the receipt of the sweep that the project names: %+v, %v", r, err)
+			}
 		}},
 		{"settle fails the project whose job has failed", func(t *testing.T) {
 			a := b.invoke(t, "SettleFunction", "settle-failed.json", nil)

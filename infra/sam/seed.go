@@ -22,8 +22,8 @@ var stuck = project.Ref{
 	Key: project.Key{TenantID: tenantID, ProjectID: "stuck-site"}, ProjectUID: "sam-local-stuck-site", ExecutionID: 100001,
 }
 
-// seed puts one tenant in, with a session and a project of each status. Started
-// and completed lie before now.
+// seed puts one tenant in, with a session, a project of each status, and one that
+// can be extended. Started and completed lie before now.
 func seed(ctx context.Context, store *dynamo.Store, hashing string, now time.Time) error {
 	hasher, err := project.NewHasher(hashing)
 	if err != nil {
@@ -40,6 +40,7 @@ func seed(ctx context.Context, store *dynamo.Store, hashing string, now time.Tim
 		{Key: project.Key{ProjectID: "pending-site"}, Status: project.Pending, Name: "Product site"},
 		{Key: stuck.Key, UID: stuck.ProjectUID, Status: project.Running, Name: "Autumn campaign", ExecutionID: stuck.ExecutionID,
 			StartedAt: now.Add(-25 * time.Hour)},
+		{Key: project.Key{ProjectID: "long-site"}, Status: project.Running, Name: "Archive", ExecutionID: 100004, StartedAt: now.Add(-21 * time.Hour)},
 		{Key: project.Key{ProjectID: "failing-site"}, Status: project.Failed, Name: "Help pages", ExecutionID: 100002,
 			StartedAt: now.Add(-3 * time.Hour), CompletedAt: now.Add(-2 * time.Hour), Error: "The disk was full"},
 		{Key: project.Key{ProjectID: "finished-site"}, Status: project.Completed, Name: "Careers", ExecutionID: 100003,
