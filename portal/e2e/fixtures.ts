@@ -150,7 +150,14 @@ export interface StatusAnswer {
   execution_id: number | null;
   attempt: number;
   execution_error: string | null;
-  attempts: { attempt: number }[];
+  times_out_at: string | null;
+  attempts: { attempt: number; swept: { sweep_id: string; at: string } | null }[];
+}
+
+/** Sweeps now. It fails what runs for too long, of every tenant. */
+export async function sweep(): Promise<void> {
+  const answer = await fetch(`${stack.url}/2015-03-31/functions/CleanupFunction/invocations`, { method: "POST" });
+  expect([answer.status, answer.headers.get("X-Amz-Function-Error")], await answer.text()).toEqual([200, null]);
 }
 
 /** The API, without the portal. */
@@ -186,6 +193,14 @@ export class Api {
   /** Runs or restarts a project. */
   async start(projectId: string, operation: "run" | "restart"): Promise<void> {
     await this.call("POST", `/projects/${projectId}/${operation}`);
+  }
+
+  async cancel(projectId: string): Promise<void> {
+    await this.call("POST", `/projects/${projectId}/cancel`);
+  }
+
+  async extend(projectId: string, hours: number): Promise<void> {
+    await this.call("POST", `/projects/${projectId}/extend`, { hours });
   }
 
   /** Waits until a project has a status. */

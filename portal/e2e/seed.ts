@@ -2,7 +2,7 @@
 // so that no two tests meet.
 import { randomBytes } from "node:crypto";
 
-export type Kind = "standard" | "empty" | "thousand";
+export type Kind = "standard" | "empty" | "thousand" | "long";
 
 export interface Tenant {
   id: string;
@@ -13,7 +13,7 @@ export interface Tenant {
 }
 
 /** How many tenants of each kind there are. */
-export const counts: Record<Kind, number> = { standard: 120, empty: 16, thousand: 1 };
+export const counts: Record<Kind, number> = { standard: 120, empty: 16, thousand: 1, long: 32 };
 
 /** The projects that a standard tenant has. */
 export const ids = {
@@ -29,6 +29,10 @@ export const ids = {
   running: "autumn-campaign",
   /** Completed as attempt 1. */
   completed: "careers",
+  /** Running for 21 hours, as attempt 1. This one and the next are of the tenants of the kind "long". */
+  late: "catalogue",
+  /** Running for 25 hours: the next sweep fails it. */
+  overdue: "archive",
 } as const;
 
 const code = (n: number) => `E2E${String(n).padStart(5, "2").replace(/[01]/g, "3")}`;
@@ -57,9 +61,21 @@ function projectsOf(tenant: Tenant, n: number): object[] {
   ];
 }
 
+/** Runs that take long. No process stands behind them; restarted, they complete. */
+function longRunsOf(tenant: Tenant, n: number): object[] {
+  const of = (project_id: string, name: string, description: string, execution_id: number, started: string) => ({
+    tenant_id: tenant.id, project_id, name, description, objectives: "Welcome", activation_code: `${code(n)}LONG${project_id}`,
+    execution_status: "running", execution_id, attempt: 1, execution_started_at: started,
+  });
+  return [
+    of(ids.overdue, "Archive", "Every page since 1998", 100011, "-25h"),
+    of(ids.late, "Catalogue", "All products, in nine languages", 100012, "-21h"),
+  ];
+}
+
 /** The tenants, by kind, and the seed file of the stack. */
 export function makeSeed(): { tenants: Record<Kind, Tenant[]>; file: object } {
-  const tenants: Record<Kind, Tenant[]> = { standard: [], empty: [], thousand: [] };
+  const tenants: Record<Kind, Tenant[]> = { standard: [], empty: [], thousand: [], long: [] };
   const projects: object[] = [];
   for (const kind of Object.keys(counts) as Kind[]) {
     for (let n = 0; n < counts[kind]; n++) {
@@ -67,6 +83,7 @@ export function makeSeed(): { tenants: Record<Kind, Tenant[]>; file: object } {
       const tenant = { id, slug: id, name: "Northwind Studio", email: `${id}@example.com`, token: `${id}.${randomBytes(24).toString("base64url")}` };
       tenants[kind].push(tenant);
       if (kind === "standard") projects.push(...projectsOf(tenant, n));
+      if (kind === "long") projects.push(...longRunsOf(tenant, n));
       if (kind === "thousand") {
         for (let i = 1; i <= 1000; i++) {
           projects.push({

@@ -1,8 +1,10 @@
+import { formatHours } from "../lib/extension";
 import { between, formatDuration } from "../lib/format";
 import type { Attempt } from "../lib/projects";
 import styles from "./attempts.module.css";
 import { OutcomeBadge } from "./badge";
 import { useNow } from "./hooks";
+import { Swept } from "./swept";
 import { Time } from "./time";
 import ui from "./ui.module.css";
 
@@ -35,7 +37,12 @@ export function Attempts({ attempts }: { attempts: Attempt[] }) {
                 <OutcomeBadge outcome={a.outcome} />
               </td>
               <td data-label="Started">{a.started_at === null ? "–" : <Time iso={a.started_at} />}</td>
-              <td data-label="Duration">{length === null ? "–" : formatDuration(length)}</td>
+              <td data-label="Duration">
+                <div>
+                  {length === null ? "–" : formatDuration(length)}
+                  {a.extension_seconds !== null && <p className={styles.extended}>Extended by {formatHours(a.extension_seconds)}</p>}
+                </div>
+              </td>
               <td data-label="What it said">
                 <div className={styles.said}>
                   {a.error === null ? <span className={ui.soft}>–</span> : <span className={styles.error}>{a.error}</span>}
@@ -47,6 +54,11 @@ export function Attempts({ attempts }: { attempts: Attempt[] }) {
                     </p>
                   )}
                 </div>
+                {a.swept !== null && (
+                  <div className={styles.swept}>
+                    <Swept attempt={a} />
+                  </div>
+                )}
               </td>
             </tr>
           );

@@ -1,42 +1,25 @@
-import { useQueryClient } from "@tanstack/react-query";
 import { useRef, useState } from "react";
 import { ApiError, sentenceOf } from "../lib/api";
 import { cancelProject, type ProjectStatus } from "../lib/projects";
-import { keys } from "../lib/queries";
-import { announce } from "./announcer";
 import { Button } from "./button";
 import { Dialog } from "./dialog";
-import { Notice, type Tone } from "./notice";
-
-/** What became of a cancel, for the page to show. */
-export interface CancelMessage {
-  tone: Tone;
-  text: string;
-}
+import { useOutcome, type RunMessage } from "./message";
+import { Notice } from "./notice";
 
 interface Props {
   status: ProjectStatus;
   onClose: () => void;
-  onDone: (message: CancelMessage) => void;
+  onDone: (message: RunMessage) => void;
 }
 
 /** Asks whether to cancel the attempt that was shown when the dialog opened. */
 export function CancelDialog({ status, onClose, onDone }: Props) {
-  const client = useQueryClient();
+  const outcome = useOutcome(status);
   const [attempt] = useState(status.attempt);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
   const underWay = useRef(false);
 
-  const finish = async (message: CancelMessage) => {
-    announce(message.text);
-    await Promise.all([
-      client.invalidateQueries({ queryKey: keys.project(status.project_id) }),
-      client.invalidateQueries({ queryKey: keys.status(status.project_id) }),
-      client.invalidateQueries({ queryKey: keys.lists }),
-    ]);
-    onDone(message);
-  };
   const cancel = async () => {
     if (underWay.current) return;
     underWay.current = true;
@@ -44,13 +27,13 @@ export function CancelDialog({ status, onClose, onDone }: Props) {
     setError(null);
     try {
       await cancelProject(status.project_id, attempt);
-      await finish({ tone: "success", text: "The run was cancelled." });
+      onDone(await outcome({ tone: "success", text: "The run was cancelled." }));
     } catch (problem) {
       if (problem instanceof ApiError && problem.code === "project_not_running") {
         // A second press, or the run was quicker: there is nothing left to cancel.
-        await finish({ tone: "info", text: "The run had ended already." });
+        onDone(await outcome({ tone: "info", text: "The run had ended already." }));
       } else if (problem instanceof ApiError && problem.status === 409) {
-        await finish({ tone: "warning", text: "Nothing was cancelled: another attempt has begun since. The page shows the project as it is now." });
+        onDone(await outcome({ tone: "warning", text: "Nothing was cancelled: another attempt has begun since. The page shows the project as it is now." }));
       } else {
         setError(problem);
       }

@@ -1,16 +1,19 @@
 import { useState, type ReactNode } from "react";
 import { Link } from "react-router";
 import { ApiError, sentenceOf } from "../lib/api";
+import { formatHours } from "../lib/extension";
 import { between, formatDuration, formatSize } from "../lib/format";
 import { getDownload, type ProjectStatus } from "../lib/projects";
 import type { Verdict } from "../lib/rules";
 import { announce } from "./announcer";
 import { Button, buttonClass } from "./button";
+import { TimeOver, TimeWarning } from "./extend";
 import { useNow } from "./hooks";
 import { Notice } from "./notice";
 import { Progress } from "./progress";
 import styles from "./situation.module.css";
 import { StartButton, type Starter } from "./start";
+import { fellSilent, Swept } from "./swept";
 import { Time } from "./time";
 import ui from "./ui.module.css";
 
@@ -19,7 +22,8 @@ interface Props {
   verdict: Verdict;
   starter: Starter;
   onCancel: () => void;
-  /** The Status page shows the heartbeat and the limit besides, and no link to itself. */
+  onExtend: () => void;
+  /** The Status page shows the heartbeat besides, and no link to itself. */
   live?: boolean;
 }
 
@@ -80,14 +84,17 @@ function Pending({ status, verdict, starter }: Props) {
   );
 }
 
-function Running({ status, onCancel, live = false }: Props) {
+function Running({ status, onCancel, onExtend, live = false }: Props) {
   const now = useNow(true);
   const elapsed = between(status.execution_started_at, now);
-  const left = status.times_out_at === null ? null : Date.parse(status.times_out_at) - now;
+  const { times_out_at: end, execution_extension_seconds: extension } = status;
+  const left = end === null ? null : Date.parse(end) - now;
   const silent = between(status.heartbeat_at, now);
   return (
     <>
       <h2 id="situation">Running, attempt {status.attempt}</h2>
+      {end !== null && left !== null && left > 0 && status.can_extend && <TimeWarning key={status.execution_id} at={end} left={left} onExtend={onExtend} />}
+      {left !== null && left <= 0 && <TimeOver />}
       <Progress progress={status.progress} claimed={status.claimed_at !== null} />
       <dl className={styles.facts}>
         <div>
@@ -99,26 +106,30 @@ function Running({ status, onCancel, live = false }: Props) {
           <dd>{status.execution_started_at === null ? "–" : <Time iso={status.execution_started_at} />}</dd>
         </div>
         {live && (
-          <>
-            <div>
-              <dt>Last heartbeat</dt>
-              <dd>{silent === null ? "None yet" : `${formatDuration(silent)} ago`}</dd>
-            </div>
-            <div>
-              <dt>Times out</dt>
-              <dd>
-                {status.times_out_at === null || left === null ? (
-                  "–"
-                ) : left > 0 ? (
-                  <>
-                    in {formatDuration(left)} (<Time iso={status.times_out_at} />)
-                  </>
-                ) : (
-                  "The limit is over: it is ended within the hour"
-                )}
-              </dd>
-            </div>
-          </>
+          <div>
+            <dt>Last heartbeat</dt>
+            <dd>{silent === null ? "None yet" : `${formatDuration(silent)} ago`}</dd>
+          </div>
+        )}
+        <div>
+          <dt>Times out</dt>
+          <dd>
+            {end === null || left === null ? (
+              "–"
+            ) : left > 0 ? (
+              <>
+                in {formatDuration(left)} (<Time iso={end} />)
+              </>
+            ) : (
+              <Time iso={end} />
+            )}
+          </dd>
+        </div>
+        {extension !== null && (
+          <div>
+            <dt>More time</dt>
+            <dd>Extended by {formatHours(extension)}</dd>
+          </div>
         )}
       </dl>
       <div className={ui.row}>
@@ -135,10 +146,17 @@ function Running({ status, onCancel, live = false }: Props) {
 
 /** What happened, when, and what to do. */
 function Failed({ status, verdict, starter, live = false }: Props) {
-  const outcome = status.attempts.find((a) => a.attempt === status.attempt)?.outcome ?? "failed";
-  const titles = { timed_out: "The last run took too long", cancelled: "The last run was cancelled", failed: "The last run failed", completed: "The last run failed" };
+  const attempt = status.attempts.find((a) => a.attempt === status.attempt);
+  const outcome = attempt?.outcome ?? "failed";
+  const silent = attempt !== undefined && fellSilent(attempt);
+  const unheard = attempt !== undefined && attempt.swept !== null && attempt.heartbeat_at === null;
+  const titles = { timed_out: silent ? "The last run fell silent" : "The last run took too long", cancelled: "The last run was cancelled", failed: "The last run failed", completed: "The last run failed" };
   const todo = {
-    timed_out: "It was ended at its time limit. Restart it, with fewer or smaller objectives if it keeps taking too long.",
+    timed_out: silent
+      ? "It seems that its machine was lost. Restart it."
+      : unheard
+        ? "It seems that no machine has worked on it. Restart it."
+        : "It was ended at its time limit. Restart it, with fewer or smaller objectives if it keeps taking too long.",
     cancelled: "Restart it when it is to run after all.",
     failed: "Mend what the message names, if it is in the project’s texts, and restart it.",
     completed: "Restart it.",
@@ -147,6 +165,7 @@ function Failed({ status, verdict, starter, live = false }: Props) {
     <>
       <h2 id="situation">{titles[outcome]}</h2>
       {outcome !== "cancelled" && <p className={styles.error}>{status.execution_error ?? "No reason was given."}</p>}
+      {attempt !== undefined && <Swept attempt={attempt} />}
       <dl className={styles.facts}>
         <End status={status} lasted="After" />
         {status.progress.percent > 0 && (

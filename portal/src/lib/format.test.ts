@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { between, formatClock, formatCountdown, formatDuration, formatFullTime, formatSize, formatTime } from "./format";
+import { between, formatClock, formatCountdown, formatDuration, formatFullTime, formatMoment, formatSize, formatTime } from "./format";
 
 describe("formatDuration", () => {
   it.each([
@@ -17,7 +17,15 @@ describe("times", () => {
     expect(formatClock(noon.getTime())).toBe("12:03:10");
     expect(formatFullTime(noon.toISOString())).toContain("1 March 2026");
   });
+  it("name their day within a sentence", () => {
+    const moment = (...of: [number, number, number, number, number]) => formatMoment(new Date(...of).toISOString(), noon.getTime());
+    expect(moment(2026, 2, 1, 21, 3)).toBe("21:03 today");
+    expect(moment(2026, 2, 2, 0, 0)).toBe("00:00 tomorrow");
+    expect(moment(2026, 2, 3, 9, 5)).toBe("09:05 on 3 Mar");
+    expect(moment(2026, 1, 28, 9, 5)).toBe("09:05 on 28 Feb");
+  });
   it("show what they can't read as it came", () => {
+    expect(formatMoment("soon", 0)).toBe("soon");
     expect(formatTime("soon", 0)).toBe("soon");
     expect(formatFullTime("soon")).toBe("soon");
   });

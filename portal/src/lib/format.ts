@@ -1,6 +1,8 @@
 // Times, durations and sizes as people read them.
 
 const clockTime = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const minuteTime = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const dayOnly = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const dayTime = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const fullTime = new Intl.DateTimeFormat("en-GB", {
   day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
@@ -19,6 +21,18 @@ export function formatTime(iso: string, now: number): string {
   if (at.toDateString() === today.toDateString()) return `today, ${clockTime.format(at)}`;
   if (at.getFullYear() === today.getFullYear()) return dayTime.format(at);
   return fullTime.format(at);
+}
+
+/** "12:03 today", "12:03 tomorrow", "12:03 on 24 Nov": within a sentence, after "at" or "by". */
+export function formatMoment(iso: string, now: number): string {
+  const at = new Date(iso);
+  if (Number.isNaN(at.getTime())) return iso;
+  const day = new Date(now);
+  const time = minuteTime.format(at);
+  if (at.toDateString() === day.toDateString()) return `${time} today`;
+  day.setDate(day.getDate() + 1);
+  if (at.toDateString() === day.toDateString()) return `${time} tomorrow`;
+  return `${time} on ${dayOnly.format(at)}`;
 }
 
 /** "24 November 2026 at 12:03:10": what a tooltip says. */

@@ -16,6 +16,7 @@ export type Outcome = Schemas["Outcome"];
 export type Draft = Required<Schemas["Draft"]>;
 export type Started = Schemas["Started"];
 export type Cancelled = Schemas["Cancelled"];
+export type Extended = Schemas["Extended"];
 export type Log = Schemas["Log"];
 export type Download = Schemas["Download"];
 
@@ -88,6 +89,11 @@ function startProject(projectId: string, operation: "run" | "restart", start: St
 /** Ends the attempt that runs, as failed. */
 export function cancelProject(projectId: string, expectedAttempt: number): Promise<Cancelled> {
   return request(`${one(projectId)}/cancel`, { method: "POST", body: { expected_attempt: expectedAttempt } });
+}
+
+/** Moves the time-out of the attempt that runs by some hours, once. The same again is answered alike. */
+export function extendProject(projectId: string, hours: number, expectedAttempt: number): Promise<Extended> {
+  return request(`${one(projectId)}/extend`, { method: "POST", body: { hours, expected_attempt: expectedAttempt } });
 }
 
 /** How a project fares: the call that is cheap enough to be made every 2 seconds. */

@@ -5,9 +5,11 @@ import { announce } from "../components/announcer";
 import { Attempts } from "../components/attempts";
 import { StatusBadge } from "../components/badge";
 import { Button, buttonClass } from "../components/button";
-import { CancelDialog, type CancelMessage } from "../components/cancel";
+import { CancelDialog } from "../components/cancel";
 import { Dialog } from "../components/dialog";
+import { ExtendDialog } from "../components/extend";
 import { Field } from "../components/field";
+import { RunNotice, type RunMessage } from "../components/message";
 import { Notice } from "../components/notice";
 import { LoadError, Loading, PageHeader } from "../components/page";
 import { Situation } from "../components/situation";
@@ -65,9 +67,14 @@ function ProjectView({ project, updatedAt, failed }: { project: Project; updated
   const id = project.project_id;
   const starter = useStarter(id);
   const verdict = useVerdict(project, updatedAt);
-  const [dialog, setDialog] = useState<"cancel" | "delete" | null>(null);
-  const [cancelled, setCancelled] = useState<CancelMessage | null>(null);
+  const [dialog, setDialog] = useState<"cancel" | "extend" | "delete" | null>(null);
+  const [message, setMessage] = useState<RunMessage | null>(null);
   const running = project.execution_status === "running";
+  const close = () => setDialog(null);
+  const finish = (outcome: RunMessage) => {
+    close();
+    setMessage(outcome);
+  };
   return (
     <div className={ui.stack}>
       <PageHeader
@@ -90,12 +97,8 @@ function ProjectView({ project, updatedAt, failed }: { project: Project; updated
       />
       <StaleBanner updatedAt={updatedAt} failed={failed} running={running} />
       <StarterMessage starter={starter} status={project.execution_status} attempt={project.attempt} />
-      {cancelled !== null && (
-        <Notice tone={cancelled.tone} silent actions={<Button onPress={() => setCancelled(null)}>Dismiss</Button>}>
-          {cancelled.text}
-        </Notice>
-      )}
-      <Situation status={project} verdict={verdict} starter={starter} onCancel={() => setDialog("cancel")} />
+      <RunNotice message={message} status={project} onDismiss={() => setMessage(null)} />
+      <Situation status={project} verdict={verdict} starter={starter} onCancel={() => setDialog("cancel")} onExtend={() => setDialog("extend")} />
       <div className={styles.columns}>
         <section className={ui.card} aria-labelledby="about">
           <h2 id="about">What it is</h2>
@@ -116,17 +119,9 @@ function ProjectView({ project, updatedAt, failed }: { project: Project; updated
         </h2>
         <Attempts attempts={project.attempts} />
       </section>
-      {dialog === "cancel" && (
-        <CancelDialog
-          status={project}
-          onClose={() => setDialog(null)}
-          onDone={(message) => {
-            setDialog(null);
-            setCancelled(message);
-          }}
-        />
-      )}
-      {dialog === "delete" && <DeleteDialog project={project} onClose={() => setDialog(null)} />}
+      {dialog === "cancel" && <CancelDialog status={project} onClose={close} onDone={finish} />}
+      {dialog === "extend" && <ExtendDialog status={project} onClose={close} onDone={finish} />}
+      {dialog === "delete" && <DeleteDialog project={project} onClose={close} />}
     </div>
   );
 }

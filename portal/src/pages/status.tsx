@@ -3,10 +3,11 @@ import { Link } from "react-router";
 import { announce } from "../components/announcer";
 import { StatusBadge } from "../components/badge";
 import { Button, buttonClass } from "../components/button";
-import { CancelDialog, type CancelMessage } from "../components/cancel";
+import { CancelDialog } from "../components/cancel";
 import { Dialog } from "../components/dialog";
+import { ExtendDialog } from "../components/extend";
 import { useSession } from "../components/hooks";
-import { Notice } from "../components/notice";
+import { RunNotice, type RunMessage } from "../components/message";
 import { LoadError, Loading, PageHeader } from "../components/page";
 import { DownloadButton, Situation } from "../components/situation";
 import { StaleBanner } from "../components/stale";
@@ -50,33 +51,26 @@ export function StatusPage({ projectId }: { projectId: string }) {
 
 function StatusView({ status, updatedAt, failed }: { status: ProjectStatus; updatedAt: number; failed: boolean }) {
   const starter = useStarter(status.project_id);
-  const [cancelling, setCancelling] = useState(false);
-  const [cancelled, setCancelled] = useState<CancelMessage | null>(null);
+  const [dialog, setDialog] = useState<"cancel" | "extend" | null>(null);
+  const [message, setMessage] = useState<RunMessage | null>(null);
   useAnnouncedProgress(status);
   // The status says what the server would say; the rules need the whole project.
   const verdict: Verdict = { allowed: status.can_run || status.can_restart, reason: status.blocked_reason };
   const running = status.execution_status === "running";
+  const close = () => setDialog(null);
+  const finish = (outcome: RunMessage) => {
+    close();
+    setMessage(outcome);
+  };
   return (
     <>
       <StaleBanner updatedAt={updatedAt} failed={failed} running={running} />
       <StarterMessage starter={starter} status={status.execution_status} attempt={status.attempt} />
-      {cancelled !== null && !running && (
-        <Notice tone={cancelled.tone} silent actions={<Button onPress={() => setCancelled(null)}>Dismiss</Button>}>
-          {cancelled.text}
-        </Notice>
-      )}
-      <Situation live status={status} verdict={verdict} starter={starter} onCancel={() => setCancelling(true)} />
+      <RunNotice message={message} status={status} onDismiss={() => setMessage(null)} />
+      <Situation live status={status} verdict={verdict} starter={starter} onCancel={() => setDialog("cancel")} onExtend={() => setDialog("extend")} />
       {status.attempt > 0 && <LogTail projectId={status.project_id} attempt={status.attempt} running={running} />}
-      {cancelling && (
-        <CancelDialog
-          status={status}
-          onClose={() => setCancelling(false)}
-          onDone={(message) => {
-            setCancelling(false);
-            setCancelled(message);
-          }}
-        />
-      )}
+      {dialog === "cancel" && <CancelDialog status={status} onClose={close} onDone={finish} />}
+      {dialog === "extend" && <ExtendDialog status={status} onClose={close} onDone={finish} />}
       {status.execution_status === "completed" && <CompletionDialog key={status.execution_id} status={status} />}
     </>
   );
