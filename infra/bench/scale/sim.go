@@ -186,23 +186,22 @@ func simulate(l load, seed uint64) outcome {
 	return o
 }
 
-// simulated keeps what was simulated: a load and a seed have one outcome.
-var simulated sync.Map
+// worked keeps what was worked out before: the same question and seed have one
+// answer.
+var worked sync.Map
 
-type simulation struct {
-	load load
-	seed uint64
-}
-
-// outcomeOf simulates a load, once in a process.
-func outcomeOf(l load, seed uint64) outcome {
-	key := simulation{l, seed}
-	if o, done := simulated.Load(key); done {
-		return o.(outcome)
+// once works a question out, once in a process.
+func once[Q comparable, A any](question Q, seed uint64, work func(Q, uint64) A) A {
+	type key struct {
+		question Q
+		seed     uint64
 	}
-	o := simulate(l, seed)
-	simulated.Store(key, o)
-	return o
+	if answer, has := worked.Load(key{question, seed}); has {
+		return answer.(A)
+	}
+	answer := work(question, seed)
+	worked.Store(key{question, seed}, answer)
+	return answer
 }
 
 // percentile returns the value that a share of all is not above; 0 of none.
@@ -225,12 +224,17 @@ type beats struct {
 	seconds  int
 }
 
+// strain is what became of the heartbeats.
+type strain struct {
+	lost  float64 // the share that was throttled in each try
+	asked float64 // of the partition, as a share of what it has
+	tries int     // calls that the heartbeats made
+}
+
 // tenantBeats simulates the heartbeats of one tenant, whose items are all in one
-// partition, for they have a local index. It returns the share of heartbeats
-// that were lost, and what was asked of the partition as a share of what it has.
-// A heartbeat that was throttled in each try is not sent again: the next one
-// comes in time.
-func tenantBeats(b beats, seed uint64) (lost, asked float64) {
+// partition, for they have a local index. One that was throttled in each try is
+// not sent again: the next one comes in time.
+func tenantBeats(b beats, seed uint64) strain {
 	chance := rand.New(rand.NewPCG(seed, 0xbea7))
 	end := b.seconds * 1000
 	type beat struct {
@@ -246,13 +250,14 @@ func tenantBeats(b beats, seed uint64) (lost, asked float64) {
 		}
 	}
 	partition := newBucket(partitionUnits, 1)
-	sent, refused, units := 0, 0, 0
+	sent, refused, units, tries := 0, 0, 0, 0
 	for now := range end {
 		for _, t := range calendar[now] {
 			cost := b.quiet
 			if t.count%b.newsEach == 0 {
 				cost = b.news
 			}
+			tries++
 			if t.number == 1 {
 				sent++
 				units += cost.inTable()
@@ -272,5 +277,5 @@ func tenantBeats(b beats, seed uint64) (lost, asked float64) {
 		}
 		calendar[now] = nil
 	}
-	return share(refused, sent), float64(units) / float64(b.seconds) / partitionUnits
+	return strain{share(refused, sent), float64(units) / float64(b.seconds) / partitionUnits, tries}
 }

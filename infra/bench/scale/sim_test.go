@@ -46,10 +46,14 @@ func TestShardsDoubleWhatIsTakenUntilTheTableBinds(t *testing.T) {
 	for _, c := range []struct {
 		shards      int
 		table, want float64
-	}{{1, 0, 1_000}, {2, 0, 2_000}, {4, 0, 4_000}, {1, 3_000, 1_000}, {2, 3_000, 2_000}, {4, 3_000, 3_000}, {64, 3_000, 3_000}} {
+	}{{1, 0, 1_000}, {2, 0, 2_000}, {4, 0, 4_000}, {1, 3_000, 1_000}, {2, 3_000, 2_000}, {4, 3_000, 3_000}, {64, 3_000, 3_000}, {1, 600, 600}} {
 		l := onlyStarts(20_000, c.shards)
 		l.tableUnits = c.table
-		if o := simulate(l, 1); !within(o.accepted, c.want) {
+		o := simulate(l, 1)
+		if o.writes-o.throttled != int(o.accepted*float64(l.seconds)+0.5) {
+			t.Errorf("%d shards, a table of %.0f: of %d writes %d were throttled, and %.0f a second taken", c.shards, c.table, o.writes, o.throttled, o.accepted)
+		}
+		if !within(o.accepted, c.want) {
 			t.Errorf("%d shards, a table of %.0f: took %.0f starts a second, want %.0f", c.shards, c.table, o.accepted, c.want)
 		}
 	}
@@ -61,6 +65,11 @@ func TestThrottledIndexThrottlesTheTablesWriteAsAWhole(t *testing.T) {
 	l.tableUnits = 1_100 // less than is asked, and enough for what the shard takes
 	if o := simulate(l, 1); o.accepted < 0.9*partitionUnits {
 		t.Errorf("took %.0f starts a second, want nearly %d: what is throttled must not use the table up", o.accepted, partitionUnits)
+	}
+	// And what the table throttles takes nothing of the shard.
+	l.start.global, l.tableUnits = 2, 450
+	if o := simulate(l, 1); !within(o.accepted, 450) {
+		t.Errorf("took %.0f starts a second, want 450: what is throttled must not use the shard up", o.accepted)
 	}
 	l.start.global = 0 // heartbeats and claims touch no shard
 	l.tableUnits, l.emptied = 0, false
@@ -103,6 +112,15 @@ func TestTryingAgainGetsMoreThroughAndTakesItsTime(t *testing.T) {
 	}
 }
 
+func TestWriteThatNeverFitsIsTriedSoOftenAndRefused(t *testing.T) {
+	for _, attempts := range []int{1, 4} {
+		o := simulate(load{crowd: 10, shards: 2, start: units{global: 2 * partitionUnits}, attempts: attempts, seconds: 10}, 1)
+		if want := (outcome{writes: 10, tries: 10 * attempts, throttled: 10 * attempts, refused: 10}); o != want {
+			t.Errorf("%d attempts: got %+v, want %+v", attempts, o, want)
+		}
+	}
+}
+
 func TestSameSeedSameOutcome(t *testing.T) {
 	l := onlyStarts(1_500, 2)
 	l.attempts, l.runSeconds = 4, 1
@@ -141,22 +159,40 @@ func TestCallsComeAgainAsTheClientMakesThem(t *testing.T) {
 	}
 }
 
+func TestSameQuestionIsWorkedOutOnce(t *testing.T) {
+	type question struct{ n int }
+	asked := 0
+	double := func(q question, seed uint64) uint64 { asked++; return uint64(2*q.n) + seed }
+	for range 3 {
+		if a, b, c := once(question{4}, 1, double), once(question{5}, 1, double), once(question{4}, 2, double); a != 9 || b != 11 || c != 10 {
+			t.Errorf("got %d, %d and %d", a, b, c)
+		}
+	}
+	if asked != 3 {
+		t.Errorf("worked out %d times, want once each", asked)
+	}
+}
+
 func TestTenantsHeartbeatsByHand(t *testing.T) {
 	b := beats{running: 300, every: 30, quiet: units{table: 2}, news: units{table: 2, local: 2}, newsEach: 4, attempts: 4, seconds: 120}
-	lost, asked := tenantBeats(b, 1)
 	// 10 heartbeats a second, of which three cost 2 units and the fourth 4.
-	if lost != 0 || !within(asked, 10*2.5/partitionUnits) {
-		t.Errorf("lost %.4f and asked for %.4f of the partition, want 0 and 0.0250", lost, asked)
+	if s := tenantBeats(b, 1); s.lost != 0 || !within(s.asked, 10*2.5/partitionUnits) || s.tries != 1_200 {
+		t.Errorf("got %+v, want none lost, 0.0250 of the partition, and a call each", s)
 	}
 	b.running, b.quiet, b.news, b.attempts = 1_000, units{table: 60}, units{table: 60}, 1
 	// 2,000 units a second are asked of 1,000: of heartbeats that are sent once,
 	// half are lost, once the second's capacity that was there is used.
-	if lost, asked = tenantBeats(b, 1); !within(asked, 2) || lost < 0.48 || lost > 0.5 {
-		t.Errorf("lost %.3f and asked for %.3f of the partition, want a half and 2", lost, asked)
+	if s := tenantBeats(b, 1); !within(s.asked, 2) || s.lost < 0.48 || s.lost > 0.5 {
+		t.Errorf("got %+v, want half lost and twice the partition", s)
+	}
+	b.running, b.quiet, b.news, b.attempts, b.seconds, b.every = 10, units{table: 2 * partitionUnits}, units{table: 2 * partitionUnits}, 4, 60, 50
+	// Twelve are sent in the minute. The last may have a call left at its end.
+	if s := tenantBeats(b, 1); s.lost < 0.9 || s.tries < 4*11 || s.tries > 4*12 {
+		t.Errorf("got %+v, want them lost after four calls each", s)
 	}
 	b.running = 0
-	if lost, asked = tenantBeats(b, 1); lost != 0 || asked != 0 {
-		t.Errorf("without running projects: lost %.3f, asked %.3f", lost, asked)
+	if s := tenantBeats(b, 1); s != (strain{}) {
+		t.Errorf("without running projects: got %+v", s)
 	}
 }
 

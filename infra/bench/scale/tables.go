@@ -168,7 +168,7 @@ func (m *model) load(starts float64, shards int) load {
 	return load{
 		startsPerSecond: starts, shards: shards, start: m.start, end: m.end, attempts: m.facts.attempts,
 		// Only the rate of the ends counts, so the runs may be short.
-		runSeconds: 1, warm: 6, seconds: 6, emptied: true,
+		runSeconds: 1, warm: 5, seconds: 5, emptied: true,
 	}
 }
 
@@ -185,7 +185,7 @@ func (m *model) shardsTable() (string, error) {
 	for _, rate := range []float64{batchCalls, 450, 550, 1_800, 2_200, 7_200, 8_800} {
 		row := []string{commas(int64(rate))}
 		for _, n := range shardCounts {
-			o := outcomeOf(m.load(rate, n), seed)
+			o := once(m.load(rate, n), seed, simulate)
 			cell := "all at once"
 			if o.throttled > 0 {
 				cell = fmt.Sprintf("%s throttled, %s refused, p99 %s", percent(o.throttledShare()), percent(o.refusedShare()), waited(o))
@@ -222,7 +222,7 @@ func (m *model) crowdTable() (string, error) {
 			for _, n := range shardCounts {
 				l := m.load(0, n)
 				l.crowd, l.tableUnits, l.bank, l.runSeconds, l.warm, l.seconds, l.emptied = crowd, t.units, t.bank, 0, 0, 5, false
-				o := outcomeOf(l, seed)
+				o := once(l, seed, simulate)
 				cell := "all at once"
 				if o.throttled > 0 {
 					cell = fmt.Sprintf("%s refused, p99 %s", percent(o.refusedShare()), waited(o))
@@ -494,12 +494,12 @@ func (m *model) tenantTable() (string, error) {
 			}
 			row := []string{s.name + d.name, fmt.Sprintf("%d, with progress %d", quiet.all(), news.all())}
 			for _, n := range running {
-				lost, asked := tenantBeats(beats{
+				s := once(beats{
 					running: n, every: m.facts.heartbeat.Seconds(), quiet: quiet, news: news, newsEach: newsEach, attempts: m.facts.attempts, seconds: 90,
-				}, seed)
-				cell := percent(asked) + " of a partition"
-				if lost > 0 {
-					cell += ", " + percent(lost) + " lost"
+				}, seed, tenantBeats)
+				cell := percent(s.asked) + " of a partition"
+				if s.lost > 0 {
+					cell += ", " + percent(s.lost) + " lost"
 				}
 				row = append(row, cell)
 			}
