@@ -154,8 +154,9 @@ func (t Template) Render(event any, absent Absent) ([]byte, error) {
 		}
 		v := event
 		for _, step := range strings.Split(at, ".")[1:] {
-			object, ok := v.(map[string]any)
-			if v, ok = object[step]; !ok {
+			object, _ := v.(map[string]any)
+			var there bool
+			if v, there = object[step]; !there {
 				return nil, false
 			}
 		}
