@@ -80,3 +80,42 @@ func TestEachLinkOfADocumentLeadsSomewhere(t *testing.T) {
 		t.Error("the documents have no links: are they read at all?")
 	}
 }
+
+var (
+	anchored = regexp.MustCompile(`\]\(([^)#:\s]*)#([^)\s]+)\)`)
+	fenced   = regexp.MustCompile("(?s)```.*?```")
+	heading  = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	dropped  = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+)
+
+// anchors are the headings of a page as links name them.
+func anchors(text string) []string {
+	var all []string
+	for _, h := range heading.FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {
+		all = append(all, strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-"))
+	}
+	return all
+}
+
+func TestEachLinkToAHeadingFindsIt(t *testing.T) {
+	links := 0
+	walk(t, func(path, text string) {
+		for _, m := range anchored.FindAllStringSubmatch(text, -1) {
+			to := filepath.Join(filepath.Dir(path), m[1])
+			if m[1] == "" {
+				to = path
+			}
+			page, err := os.ReadFile(to)
+			if !strings.HasSuffix(to, ".md") || err != nil {
+				continue // another test's
+			}
+			links++
+			if !slices.Contains(anchors(string(page)), m[2]) {
+				t.Errorf("%s leads to #%s of %s, which has no such heading", path, m[2], to)
+			}
+		}
+	}, ".md")
+	if links < 10 {
+		t.Errorf("%d links to headings: are they read at all?", links)
+	}
+}
