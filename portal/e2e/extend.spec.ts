@@ -35,7 +35,7 @@ test("a page that is open warns once a run can be extended, and says quietly bef
     await expect(extendButton(page)).toHaveCount(0);
     early = false;
     await expect(page.getByText(/^This run times out in 2 h \d\d min$/)).toBeVisible();
-    await expect(page.getByText(/^If it has not ended by \d\d:\d\d (today|tomorrow), it is ended as failed\. You can give it more time, once\.$/)).toBeVisible();
+    await expect(page.getByText(/If it has not ended by \d\d:\d\d (today|tomorrow), it is ended as failed\. You can give it more time, once\.$/)).toBeVisible();
     await expect(announced(page)).toHaveText(/^This run times out in 2 h \d\d min\. You can extend it\.\s*$/);
     await expect(extendButton(page)).toBeVisible();
     await page.unrouteAll({ behavior: "ignoreErrors" });

@@ -4,7 +4,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { badge, Calls, expect, heading, ids, restartButton, runButton, signInFast, test, type Page, type Tenant } from "./fixtures";
+import { badge, Calls, expect, heading, ids, restartButton, runButton, signInFast, sweep, test, type Page, type Tenant } from "./fixtures";
 
 const folder = join(import.meta.dirname, "..", "screenshots");
 mkdirSync(folder, { recursive: true });
@@ -69,11 +69,30 @@ const shots: Shot[] = [
   { name: "project-not-found", path: "/projects/never-made", shown: (page) => expect(heading(page, "Project not found")).toBeVisible() },
 ];
 
+/** Of runs that take long. */
+const longShots: Shot[] = [
+  { name: "project-times-out", path: `/projects/${ids.late}`, shown: (page) => expect(page.getByRole("button", { name: "Extend…" })).toBeVisible(), whole: true },
+  {
+    name: "extend", path: `/projects/${ids.late}`, shown: async (page) => {
+      await page.getByRole("button", { name: "Extend…" }).click();
+      await expect(page.getByRole("dialog")).toBeVisible();
+    },
+  },
+  {
+    name: "status-extended", path: `/projects/${ids.late}/status`, shown: async (page) => {
+      await page.getByRole("button", { name: "Extend…" }).click();
+      await page.getByRole("button", { name: "Extend by 6 hours" }).click();
+      await expect(page.getByText("Extended by 6 hours")).toBeVisible();
+    },
+  },
+  { name: "project-swept", path: `/projects/${ids.overdue}`, shown: (page) => expect(page.getByText("For support: sweep").first()).toBeVisible(), whole: true },
+];
+
 // Noon of a day. What the server says is moved there, see below.
 const noon = Date.parse("2026-03-02T12:00:00Z");
 
 /** Moves the times of the server's answers to the day of the pictures, and gives its runs something to show. */
-async function atNoon(page: Page, began: number): Promise<void> {
+async function atNoon(page: Page, began: number, step = 60_000): Promise<void> {
   const logs: Record<string, { stdout: string; stderr: string }> = {
     [ids.running]: { stdout: "writing index.html\nwriting page-01.html\nwriting page-02.html\nwriting page-03.html\nwriting page-04.html\n", stderr: "" },
     [ids.failed]: { stdout: "writing page-01.html\n", stderr: "write page-02.html: no space left on device\nThe disk was full\n" },
@@ -85,7 +104,8 @@ async function atNoon(page: Page, began: number): Promise<void> {
     if (log !== undefined) return route.fulfill({ json: { attempt: 1, execution_id: 1, ...log } });
     const answer = await route.fetch();
     const text = (await answer.text())
-      .replace(/"(\d{4}-\d\d-\d\dT[\d:.]+Z)"/g, (_, iso: string) => `"${new Date(noon + Math.round((Date.parse(iso) - began) / 60_000) * 60_000).toISOString()}"`)
+      .replace(/"(\d{4}-\d\d-\d\dT[\d:.]+Z)"/g, (_, iso: string) => `"${new Date(noon + Math.round((Date.parse(iso) - began) / step) * step).toISOString()}"`)
+      .replace(/"sweep_id":"[^"]*"/g, '"sweep_id":"20260302T120000.000Z-3fa94c1d"')
       .replace(/"execution_status":"running"[^]*?"progress":\{[^}]*\}/g, (part) => part.replace(/"progress":\{[^}]*\}/, `"progress":${JSON.stringify(live)}`));
     const headers = { ...answer.headers(), date: new Date(noon).toUTCString() };
     const running = id === "" && text.includes('"execution_status":"running"');
@@ -127,6 +147,20 @@ for (const [size, viewport] of Object.entries(sizes)) {
         await take(page, tenant, size, shot);
       });
     }
+
+    test.describe("runs that take long", () => {
+      test.use({ kind: "long" });
+      for (const shot of longShots) {
+        test(shot.name, async ({ page, tenant, api }) => {
+          await sweep();
+          const { execution_completed_at: swept } = await api.call<{ execution_completed_at: string }>("GET", `/projects/${ids.overdue}/status`);
+          await page.clock.setFixedTime(noon);
+          // Half hours: how long the stack had been running when it was swept is not seen.
+          await atNoon(page, Date.parse(swept), 1_800_000);
+          await take(page, tenant, size, shot);
+        });
+      }
+    });
 
     test.describe("an account without projects", () => {
       test.use({ kind: "empty" });
