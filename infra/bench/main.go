@@ -164,19 +164,20 @@ func bench(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	var failures []error
 	for round := range o.rounds {
 		for _, s := range r.ran {
+			if ctx.Err() != nil {
+				break // what was measured until now is printed
+			}
 			began := time.Now()
 			rows, err := measure(ctx, s, o.quick, r.notes, stderr)
+			r.rows = append(r.rows, rows...)
 			if err != nil {
 				failures = append(failures, fmt.Errorf("%s: %w", s.name, err))
+				continue
 			}
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			r.rows = append(r.rows, rows...)
 			fmt.Fprintf(stderr, "%s: measured in %.0f s (round %d of %d)\n", s.name, time.Since(began).Seconds(), round+1, o.rounds)
 		}
 	}
-	failures = append(failures, r.print(stdout))
+	failures = append(failures, ctx.Err(), r.print(stdout))
 	if err := errors.Join(failures...); err != nil {
 		return err // nothing is kept of a run in which something was wrong
 	}

@@ -77,8 +77,13 @@ func TestAWrongAnswerFailsTheRunAndKeepsNothing(t *testing.T) {
 	if _, err := os.Stat(file); !os.IsNotExist(err) {
 		t.Errorf("the file for benchstat: %v, want none", err)
 	}
-	if !strings.Contains(table.String(), "GOOD") {
+	if !strings.Contains(table.String(), "GOOD") || strings.Contains(table.String(), "BAD") {
 		t.Errorf("got %q, want what was measured all the same", table.String())
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if err := bench(stopped, options{rounds: 1, benchstat: file}, new(strings.Builder), new(strings.Builder)); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: got %v, want it said", err)
 	}
 	sections = sections[:1]
 	if err := bench(t.Context(), options{rounds: 2, benchstat: file}, new(strings.Builder), new(strings.Builder)); err != nil {

@@ -246,11 +246,15 @@ func (r *report) print(w io.Writer) error {
 		}
 	}
 	for _, s := range r.ran {
+		rows := r.of(s.name)
+		if len(rows) == 0 {
+			continue // it failed, or its turn did not come
+		}
 		if _, err := fmt.Fprintf(w, "\n%s: %s\n", strings.ToUpper(s.name), s.title); err != nil {
 			return err
 		}
 		tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-		for _, line := range aligned(cells(r.of(s.name))) {
+		for _, line := range aligned(cells(rows)) {
 			fmt.Fprintln(tab, line)
 		}
 		if err := tab.Flush(); err != nil {
