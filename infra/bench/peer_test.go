@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -185,6 +189,31 @@ func TestALoadOfRestartsStartsEachOnce(t *testing.T) {
 	}
 }
 
+func TestABusyAnswerIsAskedAgainWithTheSameKey(t *testing.T) {
+	var restarts atomic.Int64
+	keys := make(chan string, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_, _ = w.Write([]byte(`{"project_id":"p","execution_status":"failed","execution_id":1000}`))
+			return
+		}
+		keys <- r.Header.Get("Idempotency-Key")
+		if restarts.Add(1) == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte(`{"status":"running","execution_id":1001}`))
+	}))
+	t.Cleanup(server.Close)
+	m, err := load{clients: 1, verb: "restart", ids: []string{"p"}}.drive(t.Context(), &system{name: "fake", url: server.URL, warm: "p"})
+	if err != nil || m.busy != 1 || len(m.took) != 1 {
+		t.Fatalf("got %+v, %v, want one restart, and one answer that asked for another call", m, err)
+	}
+	if first, second := <-keys, <-keys; first == "" || first != second {
+		t.Errorf("the keys are %q and %q, want one and the same", first, second)
+	}
+}
+
 func TestASweepThatFailsTooManyOrNoneIsAnError(t *testing.T) {
 	for body, wrong := range map[string]bool{`{"failed":5}`: false, `{"failed":6}`: true, `{"failed":0}`: true, `{}`: true, `no`: true} {
 		s, _ := answers(t, 200, body)
@@ -225,5 +254,42 @@ func TestTheSeedFileHasRFC3339Times(t *testing.T) {
 		if _, err := p.project(); err != nil {
 			t.Errorf("%s: %v", p.ProjectID, err)
 		}
+	}
+}
+
+func TestAFamilyIsAProcessWithItsChildrenThatNameTheFolder(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("processes are looked up in Linux's /proc")
+	}
+	folder := t.TempDir()
+	child := func(env string) int {
+		t.Helper()
+		cmd := exec.Command("cat") // until its input ends
+		cmd.Env = append(os.Environ(), "WHERE="+env)
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = stdin.Close()
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("cat: %v", err)
+			}
+		})
+		return cmd.Process.Pid
+	}
+	in, out := child(folder), child("elsewhere")
+	got := family(os.Getpid(), folder)
+	if !slices.Contains(got, os.Getpid()) || !slices.Contains(got, in) || slices.Contains(got, out) {
+		t.Errorf("got %v, want this process %d and its child %d, and not %d", got, os.Getpid(), in, out)
+	}
+	if got := resident(in, folder, "VmRSS", 0); got <= 0 {
+		t.Errorf("the child has %v bytes, want some", got)
+	}
+	if got := resident(in, folder, "VmRSS", in); got != 0 {
+		t.Errorf("without the child there are %v bytes, want none", got)
 	}
 }
