@@ -116,7 +116,7 @@ func runCold(ctx context.Context, e *env) (rows []row, err error) {
 	}
 	e.note("Under AWS's Runtime Interface Emulator, on this machine's processor: Lambda gives a function of 256 MB about a seventh of one. init is from the call that starts the program to the program's first request for an invocation, the emulator's own part of it (about a millisecond or two) included; first is from there to the answer, which has read the local database; cold is both; warm is the second call.")
 	e.note("Medians of %d of each, cold-min and cold-max beside them. The files have been read before; Python's are compiled.", times)
-	e.note("The peer is the FastAPI app by Mangum and awslambdaric, on boto3 and the same tables. The goal: Rekindle's cold start is under a tenth of its.")
+	e.note("The peer is the FastAPI app by Mangum and awslambdaric, on boto3 and the same tables. The goal: Rekindle's cold start is under a tenth of its; missed says where it is not.")
 	return rows, nil
 }
 
@@ -145,7 +145,8 @@ func coldRows(function string, order []string, starts map[string][]coldStart) (r
 			}
 		}
 		if system == "rekindle" && len(order) > 1 {
-			r.Metrics = append(r.Metrics, metric{medianOf("fastapi-boto3", coldStart.cold) / medianOf(system, coldStart.cold), timesPeer}, metric{goalStart, goalTimes})
+			times := medianOf("fastapi-boto3", coldStart.cold) / medianOf(system, coldStart.cold)
+			r.Metrics = append(append(r.Metrics, metric{times, timesPeer}), judged(times, goalStart)...)
 		}
 		rows = append(rows, r)
 	}

@@ -28,7 +28,7 @@ const peerPython = ".venv/bench/bin/python"
 const peerFolder = "infra/bench"
 
 // serveWithin is how long a system may take until it answers.
-const serveWithin = time.Minute
+const serveWithin = 2 * time.Minute
 
 // system is something that serves the three calls, as processes of its own.
 type system struct {
@@ -117,12 +117,12 @@ func (s *system) awaitServing(ctx context.Context, ended <-chan struct{}, began 
 	}
 }
 
-// bench of the comparison: the folder of its files and the built programs.
+// peerBench is what the parts of the comparison share.
 type peerBench struct {
 	*env
 	programs rig.Programs
 	handlers string // the built ./infra/bench/peer/handlers
-	seed     *seedData
+	seed     *seedData // what the next system is seeded with
 }
 
 // warmProject is the failed project of every seed whose status is asked.

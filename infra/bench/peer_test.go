@@ -46,6 +46,9 @@ func TestAComparisonSaysHowManyTimesBetterThanEachPeer(t *testing.T) {
 			times, _ := r.get(timesPeer)
 			all, _ := r.get(timesAllCores)
 			goal, _ := r.get(goalTimes)
+			if missed, judged := r.get(goalMissed); judged != (want.goal > 0) || judged && (missed == 1) != (want.times < want.goal) {
+				t.Errorf("%s: missed is %v (judged: %t), want it where %v is under %v", name, missed, judged, want.times, want.goal)
+			}
 			if times != want.times || all != want.all || goal != want.goal {
 				t.Errorf("%s: got %v times, %v times all cores, with the goal %v, want %+v", name, times, all, goal, want)
 			}

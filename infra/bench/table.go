@@ -159,6 +159,11 @@ func readable(v float64, unit string) string {
 		return duration(v)
 	case unit == "B/op" || unit == "bytes" || strings.HasSuffix(unit, "-bytes"):
 		return size(v)
+	case unit == goalMissed:
+		if v > 0 {
+			return "yes"
+		}
+		return "no"
 	}
 	return thousands(v)
 }
