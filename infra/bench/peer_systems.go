@@ -121,7 +121,7 @@ func (s *system) awaitServing(ctx context.Context, ended <-chan struct{}, began 
 type peerBench struct {
 	*env
 	programs rig.Programs
-	handlers string // the built ./infra/bench/peer/handlers
+	handlers string    // the built ./infra/bench/peer/handlers
 	seed     *seedData // what the next system is seeded with
 }
 
