@@ -304,12 +304,12 @@ func (s *seed) addProject(in seedProject, now time.Time) error {
 		p.ActivationCode = in.ActivationCode // until hashCodes
 	}
 	if in.ExecutionID != 0 {
+		p.Outcome = map[project.Status]project.Outcome{
+			project.Completed: project.OutcomeCompleted, project.Failed: project.OutcomeFailed,
+		}[status]
 		p.Attempts = map[int64]project.Attempt{in.ExecutionID: {
 			ExecutionID: in.ExecutionID, Number: max(in.Attempt, 1), StartedAt: started, CompletedAt: completed,
-			Outcome: map[project.Status]project.Outcome{
-				project.Completed: project.OutcomeCompleted, project.Failed: project.OutcomeFailed,
-			}[status],
-			Error: in.Error, Operation: project.Run,
+			Outcome: p.Outcome, Error: in.Error, Operation: project.Run,
 		}}
 	}
 	s.projects = append(s.projects, p)

@@ -54,11 +54,12 @@ func seed(ctx context.Context, store *dynamo.Store, hashing string, now time.Tim
 		}
 		if p.ExecutionID != 0 {
 			p.Attempt = 1
+			p.Outcome = map[project.Status]project.Outcome{
+				project.Completed: project.OutcomeCompleted, project.Failed: project.OutcomeFailed,
+			}[p.Status]
 			p.Attempts = map[int64]project.Attempt{p.ExecutionID: {
 				ExecutionID: p.ExecutionID, Number: 1, StartedAt: p.StartedAt, CompletedAt: p.CompletedAt, Error: p.Error, Operation: project.Run,
-				Outcome: map[project.Status]project.Outcome{
-					project.Completed: project.OutcomeCompleted, project.Failed: project.OutcomeFailed,
-				}[p.Status],
+				Outcome: p.Outcome,
 			}}
 		}
 		_, err := store.PutProject(ctx, p)

@@ -188,7 +188,7 @@ func TestStatusTellsTheSweepThatFailedIt(t *testing.T) {
 	a := w.do(w.status, action("status", "site"))
 	for _, want := range []string{
 		`"execution_outcome":"timed_out"`, `"sweep_id":"sweep-1"`, `"heartbeat_at":"2026-03-01T09:00:00.000Z"`,
-		`"swept":{"sweep_id":"sweep-1","at":"2026-03-01T11:59:00.000Z","cutoff":"2026-02-28T12:00:00.000Z"}`,
+		`"swept":{"sweep_id":"sweep-1","at":"2026-03-01T11:59:00.000Z","cutoff":"2026-02-28T12:00:00.000Z","silent":false}`,
 	} {
 		if !strings.Contains(a.raw, want) {
 			t.Errorf("no %s in %s", want, a.raw)

@@ -264,7 +264,7 @@ func TestOWASPAPI1EachNameOfSomethingIsTried(t *testing.T) {
 		"query cursor": "TestCursorIsGoodForItsOwnListAlone", "query attempt": "TestLogRefusals",
 		"query limit": number, "query tail": number, "query search": text, "query status": text,
 		"header Idempotency-Key": "TestOWASPAPI1ForeignKeysAndCodes", "header If-Match": number,
-		"body expected_attempt": number, "body name": text, "body description": text, "body objectives": text,
+		"body expected_attempt": number, "body hours": number, "body name": text, "body description": text, "body objectives": text,
 		"body code":        "TestOWASPAPI1ForeignKeysAndCodes",
 		"body tenant_slug": "TestLoginCodeOfOneTenantIsNotAnothers",
 		"body runner_id":   "TestClaimGrantsOneRunner", "body job_id": text,

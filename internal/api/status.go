@@ -66,12 +66,13 @@ type AttemptStatus struct {
 	LateResult  *LateResult      `json:"late_result"`
 }
 
-// Swept says which sweep failed an attempt, and when: what had started before the
-// cutoff, or had sent its last heartbeat before it, was failed.
+// Swept says which sweep failed an attempt, and when: it had started before the
+// cutoff, or where it was silent, sent its last heartbeat before it.
 type Swept struct {
 	SweepID string `json:"sweep_id"`
 	At      Stamp  `json:"at"`
 	Cutoff  Stamp  `json:"cutoff"`
+	Silent  bool   `json:"silent"`
 }
 
 // LateResult is a result that came after its attempt had ended.
@@ -131,7 +132,7 @@ func attemptView(a project.Attempt) AttemptStatus {
 		HeartbeatAt: Stamp(a.HeartbeatAt), Extension: secondsOf(a.Extension),
 	}
 	if a.Swept != nil {
-		v.Swept = &Swept{a.Swept.SweepID, Stamp(a.CompletedAt), Stamp(a.Swept.Cutoff)}
+		v.Swept = &Swept{a.Swept.SweepID, Stamp(a.CompletedAt), Stamp(a.Swept.Cutoff), a.Swept.Silent}
 	}
 	if a.Late != nil {
 		v.LateResult = &LateResult{a.Late.Outcome, orNull(a.Late.Error), Stamp(a.Late.ReceivedAt)}

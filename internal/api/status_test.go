@@ -17,21 +17,21 @@ func TestStatusOfEachState(t *testing.T) {
 	for status, want := range map[project.Status]string{
 		project.Pending: `{"project_id":"pending","name":"Name","execution_status":"pending","execution_id":null,"attempt":0,` +
 			`"execution_started_at":null,"claimed_at":null,"execution_completed_at":null,"execution_error":null,"output_folder_path":null,` +
-			`"progress":{"percent":0,"message":""},"heartbeat_at":null,"times_out_at":null,"can_run":true,"can_restart":false,"blocked_reason":null,"blocked_code":null,"attempts":[]}`,
+			`"progress":{"percent":0,"message":""},"heartbeat_at":null,"times_out_at":null,"execution_outcome":null,"sweep_id":null,"execution_extension_seconds":null,"extendable_at":null,"can_extend":false,"can_run":true,"can_restart":false,"blocked_reason":null,"blocked_code":null,"attempts":[]}`,
 		project.Running: `{"project_id":"running","name":"Name","execution_status":"running","execution_id":77,"attempt":1,` +
 			`"execution_started_at":"2026-03-01T11:30:00.000Z","claimed_at":null,"execution_completed_at":null,"execution_error":null,"output_folder_path":"/out/acme/uid-running/77/",` +
-			`"progress":{"percent":0,"message":""},"heartbeat_at":null,"times_out_at":"2026-03-02T11:30:00.000Z","can_run":false,"can_restart":false,` +
+			`"progress":{"percent":0,"message":""},"heartbeat_at":null,"times_out_at":"2026-03-02T11:30:00.000Z","execution_outcome":null,"sweep_id":null,"execution_extension_seconds":null,"extendable_at":"2026-03-02T07:30:00.000Z","can_extend":false,"can_run":false,"can_restart":false,` +
 			`"blocked_reason":"Only pending projects can be run. Current status: running","blocked_code":"project_not_pending",` +
-			`"attempts":[{"execution_id":77,"attempt":1,"started_at":"2026-03-01T11:30:00.000Z","claimed_at":null,"completed_at":null,"outcome":null,"error":null,"output_folder_path":"/out/acme/uid-running/77/","late_result":null}]}`,
+			`"attempts":[{"execution_id":77,"attempt":1,"started_at":"2026-03-01T11:30:00.000Z","claimed_at":null,"completed_at":null,"outcome":null,"error":null,"output_folder_path":"/out/acme/uid-running/77/","heartbeat_at":null,"extension_seconds":null,"swept":null,"late_result":null}]}`,
 		project.Failed: `{"project_id":"failed","name":"Name","execution_status":"failed","execution_id":77,"attempt":1,` +
 			`"execution_started_at":"2026-03-01T11:30:00.000Z","claimed_at":null,"execution_completed_at":"2026-03-01T11:59:00.000Z","execution_error":"it broke","output_folder_path":"/out/acme/uid-failed/77/",` +
-			`"progress":{"percent":0,"message":""},"heartbeat_at":null,"times_out_at":null,"can_run":false,"can_restart":true,"blocked_reason":null,"blocked_code":null,` +
-			`"attempts":[{"execution_id":77,"attempt":1,"started_at":"2026-03-01T11:30:00.000Z","claimed_at":null,"completed_at":"2026-03-01T11:59:00.000Z","outcome":"failed","error":"it broke","output_folder_path":"/out/acme/uid-failed/77/","late_result":null}]}`,
+			`"progress":{"percent":0,"message":""},"heartbeat_at":null,"times_out_at":null,"execution_outcome":"failed","sweep_id":null,"execution_extension_seconds":null,"extendable_at":null,"can_extend":false,"can_run":false,"can_restart":true,"blocked_reason":null,"blocked_code":null,` +
+			`"attempts":[{"execution_id":77,"attempt":1,"started_at":"2026-03-01T11:30:00.000Z","claimed_at":null,"completed_at":"2026-03-01T11:59:00.000Z","outcome":"failed","error":"it broke","output_folder_path":"/out/acme/uid-failed/77/","heartbeat_at":null,"extension_seconds":null,"swept":null,"late_result":null}]}`,
 		project.Completed: `{"project_id":"completed","name":"Name","execution_status":"completed","execution_id":77,"attempt":1,` +
 			`"execution_started_at":"2026-03-01T11:30:00.000Z","claimed_at":null,"execution_completed_at":"2026-03-01T11:59:00.000Z","execution_error":null,"output_folder_path":"/out/acme/uid-completed/77/",` +
-			`"progress":{"percent":100,"message":""},"heartbeat_at":null,"times_out_at":null,"can_run":false,"can_restart":false,` +
+			`"progress":{"percent":100,"message":""},"heartbeat_at":null,"times_out_at":null,"execution_outcome":"completed","sweep_id":null,"execution_extension_seconds":null,"extendable_at":null,"can_extend":false,"can_run":false,"can_restart":false,` +
 			`"blocked_reason":"Only pending projects can be run. Current status: completed","blocked_code":"project_not_pending",` +
-			`"attempts":[{"execution_id":77,"attempt":1,"started_at":"2026-03-01T11:30:00.000Z","claimed_at":null,"completed_at":"2026-03-01T11:59:00.000Z","outcome":"completed","error":null,"output_folder_path":"/out/acme/uid-completed/77/","late_result":null}]}`,
+			`"attempts":[{"execution_id":77,"attempt":1,"started_at":"2026-03-01T11:30:00.000Z","claimed_at":null,"completed_at":"2026-03-01T11:59:00.000Z","outcome":"completed","error":null,"output_folder_path":"/out/acme/uid-completed/77/","heartbeat_at":null,"extension_seconds":null,"swept":null,"late_result":null}]}`,
 	} {
 		w.insert(string(status), status)
 		a := w.do(w.status, action("status", string(status)))

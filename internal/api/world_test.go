@@ -140,9 +140,11 @@ func (w *world) insert(id string, status project.Status, change ...func(*project
 		case project.Failed:
 			p.Error, p.CompletedAt = "it broke", noon.Add(-time.Minute)
 			a.Outcome, a.Error, a.CompletedAt = project.OutcomeFailed, p.Error, p.CompletedAt
+			p.Outcome = a.Outcome
 		case project.Completed:
 			p.CompletedAt, p.Progress = noon.Add(-time.Minute), project.Progress{Percent: 100}
 			a.Outcome, a.CompletedAt = project.OutcomeCompleted, p.CompletedAt
+			p.Outcome = a.Outcome
 		}
 		p.Attempts = map[int64]project.Attempt{77: a}
 	}

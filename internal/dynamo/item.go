@@ -125,6 +125,7 @@ type attemptItem struct {
 type sweptItem struct {
 	SweepID string `dynamodbav:"sweep_id"`
 	Cutoff  string `dynamodbav:"cutoff"`
+	Silent  bool   `dynamodbav:"silent,omitempty"`
 }
 
 type lateItem struct {
@@ -167,12 +168,16 @@ func attemptItemOf(a project.Attempt) attemptItem {
 		HeartbeatAt: stamp(a.HeartbeatAt), Extension: seconds(a.Extension),
 	}
 	if a.Swept != nil {
-		it.Swept = &sweptItem{a.Swept.SweepID, stamp(a.Swept.Cutoff)}
+		it.Swept = sweptItemOf(a.Swept)
 	}
 	if a.Late != nil {
 		it.Late = &lateItem{a.Late.Outcome, a.Late.Error, stamp(a.Late.ReceivedAt)}
 	}
 	return it
+}
+
+func sweptItemOf(s *project.Swept) *sweptItem {
+	return &sweptItem{s.SweepID, stamp(s.Cutoff), s.Silent}
 }
 
 // stamps reads the times of one item and keeps the first error.
@@ -230,7 +235,7 @@ func readAttempt(id int64, a attemptItem, s *stamps) project.Attempt {
 		HeartbeatAt: s.read("attempts.heartbeat_at", a.HeartbeatAt), Extension: time.Duration(a.Extension) * time.Second,
 	}
 	if a.Swept != nil {
-		out.Swept = &project.Swept{SweepID: a.Swept.SweepID, Cutoff: s.read("attempts.swept.cutoff", a.Swept.Cutoff)}
+		out.Swept = &project.Swept{SweepID: a.Swept.SweepID, Cutoff: s.read("attempts.swept.cutoff", a.Swept.Cutoff), Silent: a.Swept.Silent}
 	}
 	if a.Late != nil {
 		out.Late = &project.Late{Outcome: a.Late.Outcome, Error: a.Late.Error, ReceivedAt: s.read("attempts.late.received_at", a.Late.ReceivedAt)}

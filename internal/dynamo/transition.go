@@ -148,7 +148,7 @@ func (s *Store) Settle(ctx context.Context, st project.Settlement) (*project.Pro
 			Set(attemptName(id, "settled_by"), expression.Value(st.Token)).
 			Set(attemptName(id, "heartbeat_at"), expression.IfNotExists(name(project.FieldHeartbeatAt), expression.Value("")))
 		if st.Swept != nil {
-			u = u.Set(attemptName(id, "swept"), expression.Value(sweptItem{st.Swept.SweepID, stamp(st.Swept.Cutoff)}))
+			u = u.Set(attemptName(id, "swept"), expression.Value(sweptItemOf(st.Swept)))
 		}
 		if st.Event != project.Succeed {
 			u = u.Set(attemptName(id, "error"), expression.Value(project.ClipError(st.Error)))

@@ -145,11 +145,11 @@ type Attempt struct {
 }
 
 // Swept says which sweep failed an execution. What had started before the cutoff
-// had run for too long; where the error speaks of heartbeats, the cutoff was for
-// the last of them.
+// had run for too long; of a silent one the last heartbeat had come before it.
 type Swept struct {
 	SweepID string
 	Cutoff  time.Time
+	Silent  bool
 }
 
 // Late is a result that came after its attempt had ended otherwise. It changes

@@ -344,7 +344,7 @@ func (r *run) judge(p *project.Project, c project.Candidate) (st project.Settlem
 		return st, ""
 	case r.cfg.Heartbeat > 0 && !p.HeartbeatAt.IsZero() && p.HeartbeatAt.Before(silentBefore):
 		st.Error, st.HeartbeatAt, st.Extension = project.FellSilent(r.cfg.Heartbeat), p.HeartbeatAt, nil
-		st.Swept.Cutoff = silentBefore
+		st.Swept.Cutoff, st.Swept.Silent = silentBefore, true
 		return st, ""
 	case p.StartedAt.Before(r.receipt.Cutoff):
 		return st, SkipExtended

@@ -353,8 +353,8 @@ func TestExtensionKeepsNoSilentExecution(t *testing.T) {
 	if r.Failed != 1 || p.Error != "Execution lost: it sent no heartbeat for 10 minutes" {
 		t.Errorf("got %+v and %q, want it failed for its silence", r, p.Error)
 	}
-	if want := storeNow.Add(-10 * time.Minute); !p.Attempts[77].Swept.Cutoff.Equal(want) {
-		t.Errorf("its cutoff is %s, want that of the heartbeats, %s", p.Attempts[77].Swept.Cutoff, want)
+	if swept, want := p.Attempts[77].Swept, storeNow.Add(-10*time.Minute); !swept.Cutoff.Equal(want) || !swept.Silent {
+		t.Errorf("its cutoff is %s, silent %t, want that of the heartbeats, %s", swept.Cutoff, swept.Silent, want)
 	}
 }
 

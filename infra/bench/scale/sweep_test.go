@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rekindle/internal/project"
+	"rekindle/internal/secretwatch"
 	"rekindle/internal/sweep"
 )
 
@@ -140,7 +141,7 @@ func TestTheModelSweepsAsTheSweepDoes(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), s.deadline)
 			defer cancel()
 			began := time.Now()
-			r := sweep.New(store, quickStops{}, sweep.Config{Timeout: 24 * time.Hour}, nil, slog.New(slog.DiscardHandler)).Sweep(ctx, false)
+			r := sweep.New(store, quickStops{}, sweep.Config{Timeout: 24 * time.Hour}, nil, secretwatch.New(slog.DiscardHandler)).Sweep(ctx, false)
 			if took := time.Since(began); took != c.took || r.Failed != store.failed || r.Complete != c.whole {
 				t.Errorf("%s: the sweep took %s (%+v), the model %s", name, took, r, c.took)
 			}

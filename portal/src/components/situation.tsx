@@ -13,7 +13,7 @@ import { Notice } from "./notice";
 import { Progress } from "./progress";
 import styles from "./situation.module.css";
 import { StartButton, type Starter } from "./start";
-import { fellSilent, Swept } from "./swept";
+import { Swept } from "./swept";
 import { Time } from "./time";
 import ui from "./ui.module.css";
 
@@ -148,7 +148,7 @@ function Running({ status, onCancel, onExtend, live = false }: Props) {
 function Failed({ status, verdict, starter, live = false }: Props) {
   const attempt = status.attempts.find((a) => a.attempt === status.attempt);
   const outcome = attempt?.outcome ?? "failed";
-  const silent = attempt !== undefined && fellSilent(attempt);
+  const silent = attempt?.swept?.silent === true;
   const unheard = attempt !== undefined && attempt.swept !== null && attempt.heartbeat_at === null;
   const titles = { timed_out: silent ? "The last run fell silent" : "The last run took too long", cancelled: "The last run was cancelled", failed: "The last run failed", completed: "The last run failed" };
   const todo = {

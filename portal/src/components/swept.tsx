@@ -3,11 +3,6 @@ import type { Attempt } from "../lib/projects";
 import styles from "./swept.module.css";
 import { Time } from "./time";
 
-/** Whether the last sign of life of a swept attempt came too long before the sweep. */
-export function fellSilent({ swept, heartbeat_at: last }: Attempt): boolean {
-  return swept?.cutoff != null && last !== null && Date.parse(last) < Date.parse(swept.cutoff);
-}
-
 /** Which sweep failed an attempt, when and why; nothing for one that ended otherwise. */
 export function Swept({ attempt }: { attempt: Attempt }) {
   const { swept, started_at: started, heartbeat_at: last, extension_seconds: extension } = attempt;
@@ -17,7 +12,7 @@ export function Swept({ attempt }: { attempt: Attempt }) {
     <div className={styles.swept}>
       <p>
         Failed by the hourly check{at !== null && <> on <Time form="full" iso={at} /></>}
-        {fellSilent(attempt) ? (
+        {swept.silent ? (
           <>
             {last !== null && <>, because its last sign of life had come on <Time form="full" iso={last} /></>}
             {cutoff !== null && <>: before <Time form="full" iso={cutoff} /></>}.

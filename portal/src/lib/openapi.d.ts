@@ -513,11 +513,12 @@ export interface components {
             swept: components["schemas"]["Swept"] | null;
             late_result: components["schemas"]["LateResult"] | null;
         };
-        /** @description By which sweep it was failed, and when. What had started before the cutoff, or sent its last heartbeat before it, was failed. */
+        /** @description By which sweep it was failed, and when. It had started before the cutoff, or where it was silent, sent its last heartbeat before it. */
         Swept: {
             sweep_id: string;
             at: components["schemas"]["TimeOrNull"];
             cutoff: components["schemas"]["TimeOrNull"];
+            silent: boolean;
         };
         Status: {
             project_id: string;
