@@ -128,9 +128,9 @@ type ended struct {
 // comes near. The receipt is kept before the first project is read, and again at
 // the end: a sweep that was cut off is seen to have no end.
 func (s *Sweeper) Sweep(ctx context.Context, dryRun bool) project.SweepReceipt {
-	now := s.now().UTC()
+	now := s.now().UTC().Truncate(time.Millisecond)
 	r := &run{Sweeper: s, began: now, receipt: project.SweepReceipt{
-		SweepID: project.NewSweepID(now), BeganAt: now, Cutoff: now.Add(-s.cfg.Timeout).Truncate(time.Millisecond), DryRun: dryRun,
+		SweepID: project.NewSweepID(now), BeganAt: now, Cutoff: now.Add(-s.cfg.Timeout), DryRun: dryRun,
 		Skipped: map[string]int{}, Complete: true,
 	}}
 	whole := ctx // also the time that is kept back
@@ -147,7 +147,7 @@ func (s *Sweeper) Sweep(ctx context.Context, dryRun bool) project.SweepReceipt {
 	}
 	wg.Wait()
 	r.stopWork(ctx)
-	r.receipt.EndedAt = s.now().UTC()
+	r.receipt.EndedAt = s.now().UTC().Truncate(time.Millisecond)
 	r.keep(whole)
 	level := slog.LevelInfo
 	if !r.receipt.Complete {
