@@ -1,7 +1,7 @@
 package project
 
 import (
-	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -173,10 +173,9 @@ func (p *Project) Runs(ref Ref) bool {
 // History returns the attempts, newest first.
 func (p *Project) History() []Attempt {
 	all := make([]Attempt, 0, len(p.Attempts))
-	for _, a := range p.Attempts {
-		all = append(all, a)
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(p.Attempts))) {
+		all = append(all, p.Attempts[id])
 	}
-	slices.SortFunc(all, func(a, b Attempt) int { return cmp.Compare(b.ExecutionID, a.ExecutionID) })
 	return all
 }
 
