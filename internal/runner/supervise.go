@@ -80,8 +80,11 @@ func (e *execution) supervise(ctx context.Context, t task) ending {
 		case <-t.finished():
 			return cause
 		case <-reached:
-			reached, unanswered = nil, time.After(e.cfg.RequestTimeout)
-			ask <- struct{}{}
+			reached = nil
+			if !t.ended() {
+				unanswered = time.After(e.cfg.RequestTimeout)
+				ask <- struct{}{}
+			}
 		case <-unanswered:
 			unanswered = nil
 			stop(limitReached, e.cfg.Grace)
