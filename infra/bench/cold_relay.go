@@ -143,11 +143,7 @@ func awaitListener(ctx context.Context, address string) error {
 // serveEngine serves an AWS Batch that takes every job and knows none: what the
 // engine would take is not Rekindle's. Anything but Batch's calls is refused.
 func serveEngine() (endpoint string, stop func() error, err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", nil, fmt.Errorf("an engine for the functions: %w", err)
-	}
-	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		var in struct{ JobName string }
 		var out any = map[string]any{}
@@ -166,15 +162,5 @@ func serveEngine() (endpoint string, stop func() error, err error) {
 			return
 		}
 		_ = json.NewEncoder(w).Encode(out) // nobody is left to tell if the caller has gone
-	})}
-	ended := make(chan struct{})
-	go func() {
-		_ = server.Serve(l) // ends by Close
-		close(ended)
-	}()
-	return "http://" + l.Addr().String(), func() error {
-		err := server.Close()
-		<-ended
-		return err
-	}, nil
+	}))
 }

@@ -436,7 +436,7 @@ func (c *comparison) judgeAll(plan peerPlan) {
 func (b *peerBench) instantDatabase(ctx context.Context, plan peerPlan) ([]row, error) {
 	c := &comparison{name: "instant-database"}
 	one := func(name string, workers int) error {
-		endpoint, stop, err := (&instant{now: time.Now(), stuck: plan.stuck}).serve()
+		endpoint, stop, err := serve(&instant{now: time.Now(), stuck: plan.stuck})
 		if err != nil {
 			return err
 		}

@@ -209,13 +209,13 @@ func (d *instant) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(out) // nobody is left to tell if the client has gone
 }
 
-// serve serves it on a free port, and returns its endpoint.
-func (d *instant) serve() (endpoint string, stop func() error, err error) {
+// serve serves a stand-in for a part of AWS on a free port of this machine.
+func serve(h http.Handler) (endpoint string, stop func() error, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", nil, err
+		return "", nil, fmt.Errorf("a stand-in for AWS: %w", err)
 	}
-	server := &http.Server{Handler: d, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	ended := make(chan struct{})
 	go func() {
 		_ = server.Serve(l) // ends by Close

@@ -48,13 +48,8 @@ func parseExtend(req *request) (in extension, err error) {
 // the project. Asking again for as much is answered like the first time.
 func (s *projects) extend(ctx context.Context, req *request, c *caller, in extension) (any, error) {
 	for race := range maxRaces {
-		if race > 0 {
-			if err := pause(ctx, race); err != nil {
-				return nil, err
-			}
-			if err := s.gate.reload(ctx, c); err != nil {
-				return nil, err
-			}
+		if err := s.gate.again(ctx, race, c); err != nil {
+			return nil, err
 		}
 		p := c.project
 		req.executionID = p.ExecutionID

@@ -305,13 +305,8 @@ const cancelled = "cancelled"
 func (s *projects) cancel(ctx context.Context, req *request, c *caller, expected *int) (any, error) {
 	token := project.NewToken()
 	for race := range maxRaces {
-		if race > 0 {
-			if err := pause(ctx, race); err != nil {
-				return nil, err
-			}
-			if err := s.gate.reload(ctx, c); err != nil {
-				return nil, err
-			}
+		if err := s.gate.again(ctx, race, c); err != nil {
+			return nil, err
 		}
 		p := c.project
 		req.executionID = p.ExecutionID

@@ -119,6 +119,18 @@ func (g gate) check(ctx context.Context, req *request) (*caller, error) {
 	return &caller{session: session, tenant: tenant, project: p, key: key}, nil
 }
 
+// again makes ready for a try after the race-th lost race: it waits, and reads
+// what the caller has anew. The first try, race 0, goes by what was read.
+func (g gate) again(ctx context.Context, race int, c *caller) error {
+	if race == 0 {
+		return nil
+	}
+	if err := pause(ctx, race); err != nil {
+		return err
+	}
+	return g.reload(ctx, c)
+}
+
 // reload reads the caller's project and tenant again, after a lost race.
 func (g gate) reload(ctx context.Context, c *caller) error {
 	session, p, tenant, err := g.store.Load(ctx, c.session.TokenHash, c.key)

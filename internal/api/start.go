@@ -128,13 +128,8 @@ func hasHeader(req *request, name string) bool {
 func (s *starter) handle(ctx context.Context, req *request, c *caller, in startInput) (any, error) {
 	token := project.NewToken()
 	for race := range maxRaces {
-		if race > 0 {
-			if err := pause(ctx, race); err != nil {
-				return nil, err
-			}
-			if err := s.gate.reload(ctx, c); err != nil {
-				return nil, err
-			}
+		if err := s.gate.again(ctx, race, c); err != nil {
+			return nil, err
 		}
 		if a, ok := c.project.AttemptOf(in.keyHash); ok {
 			return s.replay(ctx, req, c.project, a)

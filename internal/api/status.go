@@ -16,7 +16,7 @@ func (s Stamp) MarshalJSON() ([]byte, error) {
 	if t.IsZero() {
 		return []byte("null"), nil
 	}
-	return t.UTC().AppendFormat(nil, `"2006-01-02T15:04:05.000Z"`), nil
+	return t.UTC().AppendFormat(nil, `"`+project.TimeFormat+`"`), nil
 }
 
 // Status is the answer to GET …/status. What a project does not have is null.

@@ -124,9 +124,7 @@ func (s *Store) Receipts(ctx context.Context, after time.Time) iter.Seq2[*projec
 			And(expression.Key(attrSweepID).GreaterThan(expression.Value(project.SweepIDsAfter(after)))),
 	).Build()
 	if err != nil {
-		return func(yield func(*project.SweepReceipt, error) bool) {
-			yield(nil, fmt.Errorf("building the list of sweeps: %w", err))
-		}
+		return yieldError[*project.SweepReceipt](fmt.Errorf("building the list of sweeps: %w", err))
 	}
 	return each(s.queryPages(ctx, "listing sweeps", &dynamodb.QueryInput{
 		TableName: &s.tables.Sweeps, ConsistentRead: aws.Bool(true), ScanIndexForward: aws.Bool(false),

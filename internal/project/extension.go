@@ -51,14 +51,14 @@ func CheckExtend(p *Project, limit time.Duration, now time.Time) error {
 	case p.Status != Running:
 		return Refuse(CodeNotRunning, Fields{"action": "extended", "status": p.Status})
 	case p.Extension > 0:
-		return Refuse(CodeExtended, Fields{"times_out_at": until.Format(fieldTime)})
+		return Refuse(CodeExtended, Fields{"times_out_at": until.Format(TimeFormat)})
 	case now.Before(from):
-		return Refuse(CodeExtensionEarly, Fields{"extendable_at": from.Format(fieldTime)})
+		return Refuse(CodeExtensionEarly, Fields{"extendable_at": from.Format(TimeFormat)})
 	case !now.Before(until):
-		return Refuse(CodeExtensionLate, Fields{"times_out_at": until.Format(fieldTime)})
+		return Refuse(CodeExtensionLate, Fields{"times_out_at": until.Format(TimeFormat)})
 	}
 	return nil
 }
 
-// fieldTime is how a time reads in an error: as all the API's times do.
-const fieldTime = "2006-01-02T15:04:05.000Z"
+// TimeFormat is how a time in UTC reads in the API's answers and errors.
+const TimeFormat = "2006-01-02T15:04:05.000Z"

@@ -360,7 +360,7 @@ func (r *run) failed(ctx context.Context, log *slog.Logger, p *project.Project, 
 		attrs = append(attrs, "last_heartbeat_at", p.HeartbeatAt)
 	}
 	reason := telemetry.SweptOverdue
-	if !st.HeartbeatAt.IsZero() {
+	if st.Swept.Silent {
 		reason = telemetry.SweptSilent
 	}
 	var m telemetry.Metrics
